@@ -1,0 +1,5 @@
+"""."""
+
+from polymodal._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, {})

@@ -1,5 +1,10 @@
-"""."""
+"""Data: built-in real data sets that need no download, generators whose truth is known, readers and adapters."""
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Dataset": "dataset",
+    },
+)

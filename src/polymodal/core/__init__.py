@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "ImageReader": "files",
         "AudioReader": "files",
         "Requirements": "requirements",
+        "Spec": "estimator",
         "Estimator": "estimator",
         "Fusion": "estimator",
         "Coordination": "estimator",

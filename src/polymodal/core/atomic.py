@@ -96,4 +96,6 @@ def _umask() -> int:
 
 
 def _cannot_write(target: Path, error: OSError) -> StoreError:
-    return StoreError(f"Cannot write {target}: {error.strerror or error}. What was there before is untouched; free space or choose another place.")
+    return StoreError(
+        f"Cannot write {target}: {error.strerror or error}. What was there before is untouched; free space or choose another place."
+    )

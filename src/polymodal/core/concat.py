@@ -38,7 +38,9 @@ def concat_columns(parts: Sequence[Modalities]) -> dict[str, Modality]:
             index = part[name].index
             start = starts[next(i for i, s in enumerate(stores) if s is part[name].store)]
             pieces.append(np.where(index < 0, -1, index + start))
-        columns[name] = Modality(stores[0] if len(stores) == 1 else _concat_stores(name, stores), np.concatenate(pieces))
+        columns[name] = Modality(
+            stores[0] if len(stores) == 1 else _concat_stores(name, stores), np.concatenate(pieces)
+        )
     return columns
 
 

@@ -29,11 +29,15 @@ def as_column(name: str, values: Any, nan: NaNPolicy = "raise") -> tuple[Any, np
             _refuse_non_finite(name, values.values)
         return values, np.arange(len(values))
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-        raise ModalityError(f"Modality {name!r} needs one value per row (an array or a list), got {type(values).__name__}.")
+        raise ModalityError(
+            f"Modality {name!r} needs one value per row (an array or a list), got {type(values).__name__}."
+        )
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         return _from_array(name, values, nan)
     if isinstance(values, np.ndarray) and values.dtype.kind in "Mmc":
-        raise ModalityError(f"Modality {name!r} needs numbers, texts or files, got an array of {values.dtype}. Convert it first.")
+        raise ModalityError(
+            f"Modality {name!r} needs numbers, texts or files, got an array of {values.dtype}. Convert it first."
+        )
     return _from_list(name, list(values), nan)
 
 
@@ -52,11 +56,15 @@ def _from_array(name: str, values: np.ndarray, nan: NaNPolicy) -> tuple[np.ndarr
     if nan == "missing" and not infinite.any():
         return values, np.where(bad, -1, index)
     what = "infinite values" if infinite.any() else "NaN"
-    mend = "Remove or clip them." if infinite.any() else (
-        'If those rows lack this modality say Modalities(..., nan="missing"); otherwise impute them.'
+    mend = (
+        "Remove or clip them."
+        if infinite.any()
+        else ('If those rows lack this modality say Modalities(..., nan="missing"); otherwise impute them.')
     )
     rows = np.flatnonzero(bad)
-    raise ModalityError(f"Modality {name!r} needs finite numbers, got {what} in {len(rows)} of {len(values)} rows (first: {rows[:3].tolist()}). {mend}")
+    raise ModalityError(
+        f"Modality {name!r} needs finite numbers, got {what} in {len(rows)} of {len(values)} rows (first: {rows[:3].tolist()}). {mend}"
+    )
 
 
 def _from_list(name: str, values: list[Any], nan: NaNPolicy) -> tuple[Any, np.ndarray]:
@@ -71,7 +79,9 @@ def _from_list(name: str, values: list[Any], nan: NaNPolicy) -> tuple[Any, np.nd
         return Files(kept), index
     kinds = {"text" if isinstance(v, str) else "path" if isinstance(v, Path) else "number" for v in kept}
     if len(kinds) > 1:
-        raise ModalityError(f"Modality {name!r} needs values of one kind, got {sorted(kinds)} mixed in one list.")
+        raise ModalityError(
+            f"Modality {name!r} needs values of one kind, got {sorted(kinds)} mixed in one list."
+        )
     store, inner = _stack(name, kept, nan)
     return store, np.where(index >= 0, inner[np.maximum(index, 0)], -1)
 
@@ -80,15 +90,21 @@ def _stack(name: str, kept: Sequence[Any], nan: NaNPolicy) -> tuple[Any, np.ndar
     try:
         arrays = [np.asarray(v) for v in kept]
     except ValueError as error:
-        raise ModalityError(f"Modality {name!r} needs numbers, texts or paths in each row ({error}).") from None
+        raise ModalityError(
+            f"Modality {name!r} needs numbers, texts or paths in each row ({error})."
+        ) from None
     wrong = next((a for a in arrays if a.dtype.kind not in "biuf"), None)
     if wrong is not None:
-        raise ModalityError(f"Modality {name!r} needs numbers, texts or paths in each row, got {str(wrong)[:60]!r}.")
+        raise ModalityError(
+            f"Modality {name!r} needs numbers, texts or paths in each row, got {str(wrong)[:60]!r}."
+        )
     if len({a.shape for a in arrays}) == 1:
         return _from_array(name, np.stack(arrays), nan)
     if len({a.ndim for a in arrays}) > 1 or len({a.shape[1:] for a in arrays}) > 1:
         shapes = sorted({a.shape for a in arrays})[:4]
-        raise ModalityError(f"Modality {name!r} needs values whose shapes agree but for the first axis, got {shapes}.")
+        raise ModalityError(
+            f"Modality {name!r} needs values whose shapes agree but for the first axis, got {shapes}."
+        )
     ragged = Ragged.of(arrays)
     _refuse_non_finite(name, ragged.values)
     return ragged, np.arange(len(arrays))
@@ -122,13 +138,21 @@ def _from_other_libraries(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
-        raise ModalityError("Sparse matrices are not a store yet. Use .toarray(), or TruncatedSVD to make them small.")
+        raise ModalityError(
+            "Sparse matrices are not a store yet. Use .toarray(), or TruncatedSVD to make them small."
+        )
     module = type(values).__module__.split(".")[0]
     if module == "pyarrow":
         return _from_arrow(values)
     if module == "pandas":
         frame = values.to_numpy()
-        return list(frame) if frame.dtype == object and frame.ndim == 1 else frame if frame.dtype != object else values.to_numpy(dtype=float)
+        return (
+            list(frame)
+            if frame.dtype == object and frame.ndim == 1
+            else frame
+            if frame.dtype != object
+            else values.to_numpy(dtype=float)
+        )
     if module == "torch":
         return values.detach().cpu().numpy()
     return values

@@ -27,7 +27,7 @@ class Spec:
     shape: tuple[int, ...]
 
 
-class Estimator(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class Estimator(TransformerMixin, BaseEstimator, ABC):
     """Base of every method. Learned state ends in an underscore and is keyed by modality name.
 
     Attributes:
@@ -95,12 +95,16 @@ class Estimator(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         fitted = list(self.modalities_)
         unknown = [name for name in frame.names if name not in self.modalities_]
         if unknown:
-            raise ModalityError(f"Unknown modalities {unknown}; fitted on {fitted}.{suggest(unknown[0], fitted)}")
+            raise ModalityError(
+                f"Unknown modalities {unknown}; fitted on {fitted}.{suggest(unknown[0], fitted)}"
+            )
         for name, column in frame.items():
             spec = self.modalities_[name]
             if not column.present.any():
                 continue  # a column without values has no kind or shape of its own
-            if column.kind != spec.kind or (spec.kind in ("vector", "sequence") and column.shape != spec.shape):
+            if column.kind != spec.kind or (
+                spec.kind in ("vector", "sequence") and column.shape != spec.shape
+            ):
                 raise ModalityError(
                     f"Modality {name!r} was fitted as {spec.kind} of shape {spec.shape}, got {column.kind} of shape {column.shape}."
                 )
@@ -123,10 +127,18 @@ def check_target(y: Any) -> np.ndarray:
     array = np.asarray(y)
     if array.ndim == 0 or array.ndim > 2:
         raise ModalityError(f"A target needs one value per row, got shape {array.shape}.")
-    missing = np.array([v is None for v in array.ravel()]) if array.dtype == object else np.zeros(1, dtype=bool)
+    missing = (
+        np.array([v is None for v in array.ravel()]) if array.dtype == object else np.zeros(1, dtype=bool)
+    )
     if missing.any() or (array.dtype.kind == "f" and not np.isfinite(array).all()):
-        raise ModalityError("A target needs a value on every row, got missing or infinite ones. Drop those rows of data and y.")
-    return array.astype(str) if array.dtype == object and all(isinstance(v, str) for v in array.ravel()) else array
+        raise ModalityError(
+            "A target needs a value on every row, got missing or infinite ones. Drop those rows of data and y."
+        )
+    return (
+        array.astype(str)
+        if array.dtype == object and all(isinstance(v, str) for v in array.ravel())
+        else array
+    )
 
 
 class Fusion(Estimator):

@@ -21,7 +21,9 @@ MAX_PIXELS = 200_000_000
 class Reader(Protocol):
     """Turns paths into a batch of values of one kind."""
 
-    kind: Kind
+    @property
+    def kind(self) -> Kind:
+        """What one value is."""
 
     def __call__(self, paths: Sequence[Path]) -> Any:
         """Read the files, in order: an array, or a `Ragged`."""
@@ -53,13 +55,19 @@ class ImageReader:
         try:
             with Image.open(path) as raw:
                 if raw.width * raw.height > MAX_PIXELS:
-                    raise DataError(f"{path} has {raw.width} x {raw.height} pixels; at most {MAX_PIXELS:,} are read. Shrink it.")
+                    raise DataError(
+                        f"{path} has {raw.width} x {raw.height} pixels; at most {MAX_PIXELS:,} are read. Shrink it."
+                    )
                 raw.draft("RGB", (2 * width, 2 * height))
                 picture = ImageOps.exif_transpose(raw).convert("RGBA")
         except FileNotFoundError:
-            raise DataError(f"The picture {path} does not exist. Check the path in your table, or remove the row.") from None
+            raise DataError(
+                f"The picture {path} does not exist. Check the path in your table, or remove the row."
+            ) from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"The picture {path} cannot be read ({error}). Replace the file, or remove its row.") from None
+            raise DataError(
+                f"The picture {path} cannot be read ({error}). Replace the file, or remove its row."
+            ) from None
         ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         flat = Image.alpha_composite(ground, picture).convert("RGB")
         fitted = ImageOps.pad(flat, (width, height), method=Image.Resampling.BICUBIC, color=(255, 255, 255))
@@ -83,17 +91,25 @@ class AudioReader:
         from scipy.signal import resample_poly
 
         if not path.exists():
-            raise DataError(f"The recording {path} does not exist. Check the path in your table, or remove the row.")
+            raise DataError(
+                f"The recording {path} does not exist. Check the path in your table, or remove the row."
+            )
         try:
             with soundfile.SoundFile(path) as file:
                 rate = file.samplerate
-                samples = file.read(int(self.max_seconds * rate), dtype="float32", always_2d=True).mean(axis=1)
+                samples = file.read(int(self.max_seconds * rate), dtype="float32", always_2d=True).mean(
+                    axis=1
+                )
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise DataError(f"The recording {path} cannot be read ({error}). Use wav, flac, ogg or mp3.") from None
+            raise DataError(
+                f"The recording {path} cannot be read ({error}). Use wav, flac, ogg or mp3."
+            ) from None
         if rate == self.sample_rate:
             return np.asarray(samples)
         common = np.gcd(rate, self.sample_rate)
-        return np.asarray(resample_poly(samples, self.sample_rate // common, rate // common), dtype=np.float32)
+        return np.asarray(
+            resample_poly(samples, self.sample_rate // common, rate // common), dtype=np.float32
+        )
 
 
 class Files:

@@ -43,7 +43,7 @@ class Modality:
     """
 
     store: Store
-    index: Int[np.ndarray, "n"]
+    index: Int[np.ndarray, n]
 
     def __post_init__(self) -> None:
         if len(self.index) and (self.index.min() < -1 or self.index.max() >= len(self.store)):
@@ -60,7 +60,7 @@ class Modality:
         return Modality(self.store, np.atleast_1d(self.index[rows]))
 
     @property
-    def present(self) -> Bool[np.ndarray, "n"]:
+    def present(self) -> Bool[np.ndarray, n]:
         """True on the rows that have this modality."""
         return self.index >= 0
 
@@ -95,7 +95,9 @@ class Modality:
         """All values in row order; raises where a row is missing."""
         if not self.present.all():
             missing = int((~self.present).sum())
-            raise ModalityError(f"values() needs every row to be present, got {missing} missing. Use observed(), or data.complete().")
+            raise ModalityError(
+                f"values() needs every row to be present, got {missing} missing. Use observed(), or data.complete()."
+            )
         return self.store[self.index]
 
     def compact(self) -> Modality:
@@ -104,11 +106,13 @@ class Modality:
         index = np.full(len(self), -1, dtype=np.int64)
         index[self.present] = inverse
         store = self.store
-        kept: Store = Files([store.paths[i] for i in used], store.reader) if isinstance(store, Files) else store[used]
+        kept: Store = (
+            Files([store.paths[i] for i in used], store.reader) if isinstance(store, Files) else store[used]
+        )
         return Modality(Texts(kept) if isinstance(kept, list) else kept, index)
 
     @cached_property
-    def identity(self) -> Int[np.ndarray, "n"]:
+    def identity(self) -> Int[np.ndarray, n]:
         """One number a row, equal exactly where the values are equal; -1 where missing.
 
         What decides which pairs are positives: rows that hold the same thing are never each other's negatives.
@@ -116,7 +120,11 @@ class Modality:
         """
         used, inverse = np.unique(self.index[self.present], return_inverse=True)
         codes: dict[Hashable, int] = {}
-        numbers = np.fromiter((codes.setdefault(_fingerprint(self.store, int(i)), len(codes)) for i in used), np.int64, len(used))
+        numbers = np.fromiter(
+            (codes.setdefault(_fingerprint(self.store, int(i)), len(codes)) for i in used),
+            np.int64,
+            len(used),
+        )
         out = np.full(len(self), -1, dtype=np.int64)
         out[self.present] = numbers[inverse]
         return out
@@ -157,10 +165,16 @@ class Modalities:
     """
 
     def __init__(
-        self, columns: Mapping[str, Any], *, ids: Sequence[Any] | np.ndarray | None = None, nan: NaNPolicy = "raise"
+        self,
+        columns: Mapping[str, Any],
+        *,
+        ids: Sequence[Any] | np.ndarray | None = None,
+        nan: NaNPolicy = "raise",
     ) -> None:
         if not columns:
-            raise ModalityError('Modalities needs at least one named column, got none. Try Modalities({"image": X, "text": texts}).')
+            raise ModalityError(
+                'Modalities needs at least one named column, got none. Try Modalities({"image": X, "text": texts}).'
+            )
         built: dict[str, Modality] = {}
         for name, values in columns.items():
             if not isinstance(name, str) or not name:
@@ -193,7 +207,12 @@ class Modalities:
 
     @classmethod
     def join(
-        cls, columns: Mapping[str, Any], *, on: Mapping[str, Sequence[Any]], how: Literal["outer", "inner"] = "outer", nan: NaNPolicy = "raise"
+        cls,
+        columns: Mapping[str, Any],
+        *,
+        on: Mapping[str, Sequence[Any]],
+        how: Literal["outer", "inner"] = "outer",
+        nan: NaNPolicy = "raise",
     ) -> Modalities:
         """Bring modalities of different rows together by key; values are never copied.
 
@@ -210,14 +229,21 @@ class Modalities:
             O(rows of the result x modalities).
         """
         if set(columns) != set(on):
-            raise ModalityError(f"join needs keys for every modality: columns {sorted(columns)}, on {sorted(on)}.")
-        built = {name: v if isinstance(v, Modality) else Modality(*as_column(name, v, nan)) for name, v in columns.items()}
+            raise ModalityError(
+                f"join needs keys for every modality: columns {sorted(columns)}, on {sorted(on)}."
+            )
+        built = {
+            name: v if isinstance(v, Modality) else Modality(*as_column(name, v, nan))
+            for name, v in columns.items()
+        }
         places: dict[str, dict[Hashable, list[int]]] = {}
         order: dict[Hashable, None] = {}
         for name, column in built.items():
             keys = list(on[name])
             if len(keys) != len(column):
-                raise ModalityError(f"join needs one key per value of {name!r} ({len(column)}), got {len(keys)}.")
+                raise ModalityError(
+                    f"join needs one key per value of {name!r} ({len(column)}), got {len(keys)}."
+                )
             where: dict[Hashable, list[int]] = {}
             for i, key in enumerate(keys):
                 where.setdefault(key, []).append(i)
@@ -236,7 +262,9 @@ class Modalities:
         joined = {}
         for name, column in built.items():
             chosen = np.asarray(rows[name], dtype=np.int64)
-            joined[name] = Modality(column.store, np.where(chosen < 0, -1, column.index[chosen]) if len(column) else chosen)
+            joined[name] = Modality(
+                column.store, np.where(chosen < 0, -1, column.index[chosen]) if len(column) else chosen
+            )
         return cls(joined, ids=_key_array(ids))
 
     # --- rows and columns -------------------------------------------------------------------------------------
@@ -255,12 +283,12 @@ class Modalities:
         return tuple(self._columns)
 
     @property
-    def ids(self) -> Shaped[np.ndarray, "n"]:
+    def ids(self) -> Shaped[np.ndarray, n]:
         """One key per row."""
         return self._ids
 
     @property
-    def present(self) -> dict[str, Bool[np.ndarray, "n"]]:
+    def present(self) -> dict[str, Bool[np.ndarray, n]]:
         """Name -> True on the rows that have it."""
         return {name: column.present for name, column in self._columns.items()}
 
@@ -281,7 +309,7 @@ class Modalities:
     @overload
     def __getitem__(self, key: str) -> Modality: ...
     @overload
-    def __getitem__(self, key: Rows) -> Modalities: ...
+    def __getitem__(self, key: Sequence[int] | slice | np.ndarray) -> Modalities: ...
     def __getitem__(self, key: Any) -> Modality | Modalities:
         """A name gives that column; a slice, integers or a Boolean mask give those rows (integers are copied, values not)."""
         if isinstance(key, str):
@@ -310,7 +338,8 @@ class Modalities:
 
     def complete(self) -> Modalities:
         """Only the rows that have every modality."""
-        return self[np.logical_and.reduce(list(self.present.values()))]
+        whole: np.ndarray = np.logical_and.reduce(list(self.present.values()))
+        return self[whole]
 
     def without(self, name: str, rows: Rows = slice(None)) -> Modalities:
         """A copy in which `rows` lack the modality `name`: how a sensor that fails is simulated."""
@@ -340,7 +369,9 @@ class Modalities:
         for name, column in self._columns.items():
             missing = int((~column.present).sum())
             shape = "x".join(map(str, column.shape))
-            parts.append(f"{name}: {column.kind}{' ' + shape if shape else ''}{f', {missing} missing' if missing else ''}")
+            parts.append(
+                f"{name}: {column.kind}{' ' + shape if shape else ''}{f', {missing} missing' if missing else ''}"
+            )
         return f"Modalities({len(self)} rows; {'; '.join(parts)})"
 
     # --- inside -----------------------------------------------------------------------------------------------
@@ -354,7 +385,9 @@ class Modalities:
     def _require(self, names: Sequence[str]) -> None:
         unknown = [name for name in names if name not in self._columns]
         if unknown:
-            raise ModalityError(f"Unknown modalities {unknown}; the data have {list(self.names)}.{suggest(unknown[0], self.names)}")
+            raise ModalityError(
+                f"Unknown modalities {unknown}; the data have {list(self.names)}.{suggest(unknown[0], self.names)}"
+            )
 
     def _check_rows(self, rows: np.ndarray) -> np.ndarray:
         if rows.dtype == bool:
@@ -364,7 +397,9 @@ class Modalities:
         if rows.size == 0:
             return rows.astype(np.int64)
         if rows.dtype.kind not in "iu":
-            raise ModalityError(f"Rows are chosen by a slice, integers or a Boolean mask, got {rows.dtype}. A modality is chosen by its name.")
+            raise ModalityError(
+                f"Rows are chosen by a slice, integers or a Boolean mask, got {rows.dtype}. A modality is chosen by its name."
+            )
         if rows.min() < -len(self) or rows.max() >= len(self):
             raise IndexError(f"Row {int(rows.max())} is out of range: the data have {len(self)} rows.")
         return rows

@@ -28,12 +28,17 @@ class Ragged:
     """
 
     values: Num[np.ndarray, "total ..."]
-    offsets: Int[np.ndarray, "m1"]
+    offsets: Int[np.ndarray, m1]
     rate: float | None = None
 
     def __post_init__(self) -> None:
         offsets = self.offsets
-        if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(self.values) or (np.diff(offsets) < 0).any():
+        if (
+            len(offsets) < 1
+            or offsets[0] != 0
+            or offsets[-1] != len(self.values)
+            or (np.diff(offsets) < 0).any()
+        ):
             raise ModalityError(
                 f"Ragged needs offsets that rise from 0 to the number of values ({len(self.values)}), got "
                 f"{offsets[:3].tolist()} ... {offsets[-1:].tolist()}. Ragged.of(list_of_arrays) computes them."
@@ -46,7 +51,9 @@ class Ragged:
         if not arrays:
             return cls(np.empty((0, 1)), np.zeros(1, dtype=np.int64), rate)
         if any(a.ndim == 0 for a in arrays):
-            raise ModalityError("Ragged needs one array (steps, ...) per sequence, got a bare number. Wrap it in a list.")
+            raise ModalityError(
+                "Ragged needs one array (steps, ...) per sequence, got a bare number. Wrap it in a list."
+            )
         filled = [a for a in arrays if len(a)] or arrays[:1]
         steps = {a.shape[1:] for a in filled}
         if len(steps) > 1:
@@ -75,7 +82,7 @@ class Ragged:
         return Ragged(self.values[positions], offsets, self.rate)
 
     @property
-    def lengths(self) -> Int[np.ndarray, "m"]:
+    def lengths(self) -> Int[np.ndarray, m]:
         """Number of steps of each sequence."""
         return np.diff(self.offsets)
 
@@ -89,7 +96,9 @@ class Ragged:
         """Type of the values."""
         return self.values.dtype
 
-    def pad(self, length: int | None = None, fill: float = 0) -> tuple[Num[np.ndarray, "m t ..."], Bool[np.ndarray, "m t"]]:
+    def pad(
+        self, length: int | None = None, fill: float = 0
+    ) -> tuple[Num[np.ndarray, "m t ..."], Bool[np.ndarray, "m t"]]:
         """Values (m, T, ...) and a mask (m, T) that is True on real steps; T is `length` or the longest.
 
         Longer sequences are cut at `length`.

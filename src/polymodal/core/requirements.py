@@ -63,7 +63,9 @@ class Requirements:
         count, most = len(data.names), self.max_modalities
         if count < self.min_modalities or (most is not None and count > most):
             wanted = f"at least {self.min_modalities}" if most is None else f"{self.min_modalities} to {most}"
-            found.append(f"needs {wanted} modalities, got {count}: {list(data.names)}. Use data.select(...) or add a column.")
+            found.append(
+                f"needs {wanted} modalities, got {count}: {list(data.names)}. Use data.select(...) or add a column."
+            )
         wrong = {name: column.kind for name, column in data.items() if column.kind not in self.kinds}
         if wrong:
             found.append(
@@ -80,12 +82,16 @@ class Requirements:
         present = data.present
         empty = [name for name, has in present.items() if not has.any()]
         if empty:
-            found.append(f"needs every modality on some row, but all rows lack {empty}. Drop it with data.drop(...).")
+            found.append(
+                f"needs every modality on some row, but all rows lack {empty}. Drop it with data.drop(...)."
+            )
             return found
         counts = {name: int((~has).sum()) for name, has in present.items()}
         complete = np.logical_and.reduce(list(present.values()))
         if any(counts.values()) and not self.missing:
             found.append(f"cannot fit on missing modalities (missing rows: {counts}). Use data.complete().")
         elif not complete.any() and not self.unpaired and len(present) > 1:
-            found.append("needs some rows that have every modality, got none. Pair rows with Modalities.join(..., on=ids).")
+            found.append(
+                "needs some rows that have every modality, got none. Pair rows with Modalities.join(..., on=ids)."
+            )
         return found

@@ -23,7 +23,9 @@ class Texts:
         self._list: list[str] = [] if self._column is not None else list(values)
         wrong = next((v for v in self._list if not isinstance(v, str)), None)
         if wrong is not None:
-            raise ModalityError(f"Texts needs strings, got {wrong!r} ({type(wrong).__name__}). Convert it with str().")
+            raise ModalityError(
+                f"Texts needs strings, got {wrong!r} ({type(wrong).__name__}). Convert it with str()."
+            )
 
     def __len__(self) -> int:
         return len(self._list) if self._column is None else len(self._column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Num as Num
 from jaxtyping import Shaped as Shaped
 
 if TYPE_CHECKING:
-    from polymodal.core.modalities import Modalities
+    pass
 
 Array = np.ndarray
 Rows = Any

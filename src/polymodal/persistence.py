@@ -117,7 +117,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
             f"A model folder was required, but {folder} {what}. Pass the folder that polymodal.save (or polymodal fit -o) wrote."
         )
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelFormatError(
             f"{file} is truncated or damaged ({error}). Fit and save the model again."

@@ -10,7 +10,7 @@ import copy
 import inspect
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Case:
 
     def fresh(self) -> Estimator:
         """An unfitted copy."""
-        return clone(self.model)
+        copy_of_model: Estimator = clone(self.model)
+        return copy_of_model
 
     @cached_property
     def fitted(self) -> Estimator:
@@ -91,7 +92,7 @@ def checks_for(model: Estimator, data: Modalities | None = None, y: np.ndarray |
             f"{type(model).__name__}.exempt names checks that do not exist: {sorted(unknown)}."
         )
     return [
-        Check(name, lambda function=function: function(case), model.exempt.get(name))  # type: ignore[misc]
+        Check(name, lambda function=function: function(case), model.exempt.get(name))
         for name, function in CHECKS.items()
     ]
 
@@ -390,18 +391,23 @@ def _works_in_scikit_learn(case: Case) -> None:
 
 
 def _every_parameter_gets_a_gradient(case: Case) -> None:
-    """Neural methods: training moves every parameter that is registered, and none hides in a list."""
-    module = getattr(case.fitted, "module_", None)
-    if module is None:
+    """Neural methods: one more epoch without weight decay moves every registered parameter; none hides in a list."""
+    if "training" not in case.model.get_params(deep=False):
         return
     import torch
 
-    start = getattr(case.fitted, "_initial_module", None)
-    assert start is not None, (
-        "A method with module_ must give _initial_module(data, y): its module before training."
+    short, long = (
+        case.fresh()
+        .set_params(
+            training=replace(
+                case.model.training, max_epochs=epochs, weight_decay=0.0, schedule="constant", warmup=0.0
+            )
+        )
+        .fit(case.data, case.y)
+        for epochs in (1, 2)
     )
-    before = dict(start(case.data, case.y).named_parameters())
-    for name, parameter in module.named_parameters():
+    before = dict(short.module_.named_parameters())
+    for name, parameter in long.module_.named_parameters():
         if parameter.requires_grad:
             moved = not torch.equal(parameter.detach().cpu(), before[name].detach().cpu())
             assert moved, f"The parameter {name!r} never moved: it gets no gradient."

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -17,6 +17,11 @@ from polymodal.core.errors import ModalityError, NotFittedError, suggest
 from polymodal.core.modalities import Modalities
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Float, Kind
+
+
+E = TypeVar(
+    "E", bound="Estimator"
+)  # typing.Self, in the form that the run-time check of annotations understands
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Estimator(TransformerMixin, BaseEstimator, ABC):
 
     # --- what a user calls ------------------------------------------------------------------------------------
 
-    def fit(self, data: Modalities | Mapping[str, Any], y: Any = None) -> Self:
+    def fit(self: E, data: Modalities | Mapping[str, Any], y: Any = None) -> E:
         """Learn from `data` (and from `y` where the method takes a target); returns itself.
 
         Raises:

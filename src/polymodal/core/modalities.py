@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, overload, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from polymodal.core.describe import Description
 
 
+@runtime_checkable
 class Store(Protocol):
     """Holds m values: an ndarray, memory map, `Ragged`, `Texts` or `Files`."""
 
@@ -194,7 +195,7 @@ class Modalities:
         self._ids = keys
 
     @classmethod
-    def of(cls, data: Modalities | Mapping[str, Any]) -> Modalities:
+    def of(cls, data: Any) -> Modalities:
         """Convert once, at the border: a `Modalities` passes through, a mapping is built."""
         if isinstance(data, cls):
             return data

@@ -6,5 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Dataset": "dataset",
+        "load_glyphs": "glyphs",
+        "held_out_characters": "glyphs",
     },
 )

@@ -107,8 +107,11 @@ class Dataset:
         )
         if values.shape != (len(self),):
             raise ModalityError(f"split needs one group per row ({len(self)}), got shape {values.shape}.")
+        what = "rows" if group is None else f"groups of {group!r}" if isinstance(group, str) else "groups"
         names, codes = np.unique(values, return_inverse=True)
-        chosen = generator(random_state).permutation(len(names))[: _held_out(test_size, len(names), group)]
+        chosen = generator(random_state).permutation(len(names))[
+            : held_out_count(test_size, len(names), what)
+        ]
         test = np.isin(codes, chosen)
         return self[~test], self[test]
 
@@ -129,16 +132,18 @@ class Dataset:
         )
 
 
-def _held_out(test_size: float, groups: int, group: object) -> int:
-    count = int(test_size) if test_size >= 1 and float(test_size).is_integer() else round(test_size * groups)
-    if (
-        not 0 < test_size
-        or (test_size > 1 and not float(test_size).is_integer())
-        or not 0 < max(count, 1) < groups
-    ):
-        what = "rows" if group is None else f"groups of {group!r}" if isinstance(group, str) else "groups"
+def held_out_count(test_size: float, groups: int, what: str) -> int:
+    """How many of `groups` a `test_size` asks for: a share of them, or a whole number.
+
+    Raises:
+        ModalityError: a size that leaves either part empty.
+    """
+    whole = float(test_size).is_integer()
+    count = int(test_size) if whole else round(test_size * groups) if 0 < test_size < 1 else 0
+    count = max(count, 1) if 0 < test_size < 1 else count
+    if not 0 < count < groups:
         raise ModalityError(
             f"split needs a test_size in (0, 1), or an integer from 1 to the number of {what} less one; "
             f"got {test_size} with {groups} {what}. Choose a size that leaves both parts filled."
         )
-    return max(count, 1)
+    return count

@@ -5,14 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import jaxtyping
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers run side by side: one thread each
+# Workers run side by side, one thread each; and no progress bars, pictures on screens, or user caches.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hypothesis  # noqa: E402
+import jaxtyping  # noqa: E402
+
 jaxtyping.install_import_hook("polymodal", "beartype.beartype")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+hypothesis.settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,  # no test measures time
+    database=None,
+    max_examples=30,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture

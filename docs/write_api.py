@@ -1,0 +1,23 @@
+"""Write docs/api/*.md: one page a package, one entry a public name. Run it after a public name came or went."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+PACKAGES = (
+    "core similarity objectives alignment evaluation datasets nn encoders training fusion coordination fission retrieval testing commands"
+).split()
+
+
+def main() -> None:
+    folder = Path(__file__).parent / "api"
+    folder.mkdir(exist_ok=True)
+    for package in PACKAGES:
+        module = importlib.import_module(f"polymodal.{package}")
+        entries = "".join(f"\n::: polymodal.{package}.{name}\n" for name in sorted(module.__all__))
+        (folder / f"{package}.md").write_text(f"# polymodal.{package}\n\n{module.__doc__.strip()}\n{entries}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

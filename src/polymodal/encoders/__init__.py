@@ -1,5 +1,20 @@
-"""."""
+"""From raw values to vectors: one recipe per kind of value.
+
+A recipe (`Encoder`) is a frozen dataclass without weights; `prepare` learns its settings from the training values, and
+`build` makes the module. Pass recipes to a learned method by modality: `encoders={"image": ConvEncoder(width=32)}`.
+"""
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Encoder": "base",
+        "EncoderModule": "base",
+        "default_encoder": "defaults",
+        "choose_encoders": "defaults",
+        "prepare_encoders": "defaults",
+        "build_encoders": "defaults",
+        "MLPEncoder": "vector",
+    },
+)

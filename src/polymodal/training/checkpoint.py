@@ -1,0 +1,106 @@
+"""Checkpoints that are whole or absent: written beside, then renamed. safetensors and JSON, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from polymodal.core.errors import StoreError
+
+FORMAT = 1
+_PREFIX = "epoch-"
+_TEMPORARY = ".writing-"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that a training needs to go on as if it had never stopped.
+
+    Attributes:
+        tensors: Weights, best weights and optimizer state, flat, by name.
+        facts: Epoch, seed, losses so far, and what the training must agree with.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, epoch: int, checkpoint: Checkpoint) -> Path:
+    """Write `folder/epoch-000007`, whole or not at all, then remove older ones.
+
+    Raises:
+        StoreError: the folder cannot be written; older checkpoints are intact.
+    """
+    from safetensors.torch import save_file
+
+    target = folder / f"{_PREFIX}{epoch:06d}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove(folder.glob(f"{_TEMPORARY}*"))
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in checkpoint.tensors.items()},
+            temporary / "tensors.safetensors",
+        )
+        (temporary / "training.json").write_text(
+            json.dumps({"format": FORMAT, **checkpoint.facts}, indent=1), encoding="utf-8"
+        )
+        for file in temporary.iterdir():
+            _flush(file)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    except OSError as error:
+        raise StoreError(
+            f"The checkpoint {target} could not be written ({error}). Earlier checkpoints are intact; free some space or "
+            "choose another folder with Training(checkpoint=...)."
+        ) from error
+    _remove(old for old in _whole(folder) if old != target)
+    return target
+
+
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint in `folder`, or None where there is none.
+
+    Raises:
+        StoreError: files that are not a checkpoint of this package's.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    found = _whole(folder)
+    if not found:
+        return None
+    try:
+        facts = json.loads((found[-1] / "training.json").read_text(encoding="utf-8"))
+        tensors = load_file(found[-1] / "tensors.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise StoreError(
+            f"The checkpoint {found[-1]} cannot be read ({error}). Delete that folder to start from the beginning."
+        ) from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise StoreError(
+            f"The checkpoint {found[-1]} has a format this version does not know. Delete that folder to start anew."
+        )
+    return Checkpoint(tensors, facts)
+
+
+def _whole(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob(f"{_PREFIX}*") if p.is_dir()) if folder.is_dir() else []
+
+
+def _remove(folders: Any) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -5,9 +5,24 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-PACKAGES = (
-    "core similarity objectives alignment evaluation datasets nn encoders training fusion coordination fission retrieval testing commands"
-).split()
+PACKAGES = ("core", "similarity", "objectives", "alignment", "evaluation", "datasets", "nn", "encoders", "training")
+PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
+    "core",
+    "similarity",
+    "objectives",
+    "alignment",
+    "evaluation",
+    "datasets",
+    "nn",
+    "encoders",
+    "training",
+    "fusion",
+    "coordination",
+    "fission",
+    "retrieval",
+    "testing",
+    "commands",
+]
 
 
 def main() -> None:
@@ -16,7 +31,9 @@ def main() -> None:
     for package in PACKAGES:
         module = importlib.import_module(f"polymodal.{package}")
         entries = "".join(f"\n::: polymodal.{package}.{name}\n" for name in sorted(module.__all__))
-        (folder / f"{package}.md").write_text(f"# polymodal.{package}\n\n{module.__doc__.strip()}\n{entries}", encoding="utf-8")
+        (folder / f"{package}.md").write_text(
+            f"# polymodal.{package}\n\n{module.__doc__.strip()}\n{entries}", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -7,22 +7,6 @@ from pathlib import Path
 
 PACKAGES = ("core", "similarity", "objectives", "alignment", "evaluation", "datasets", "nn", "encoders", "training")
 PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
-    "core",
-    "similarity",
-    "objectives",
-    "alignment",
-    "evaluation",
-    "datasets",
-    "nn",
-    "encoders",
-    "training",
-    "fusion",
-    "coordination",
-    "fission",
-    "retrieval",
-    "testing",
-    "commands",
-]
 
 
 def main() -> None:

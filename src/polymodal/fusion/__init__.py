@@ -1,5 +1,19 @@
-"""."""
+"""Several modalities in, one representation out.
+
+Each learned method stands on two levels: a layer (`forward(inputs, present)`) for a loop of your own, and an estimator that
+encodes, trains and predicts. All of them take rows that lack modalities, when fitting and after.
+"""
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "AdditiveFusion": "additive",
+        "AdditiveLayer": "additive",
+        "TensorFusion": "tensor",
+        "TensorLayer": "tensor",
+        "tensor_contract": "tensor",
+        "outer_product": "tensor",
+    },
+)

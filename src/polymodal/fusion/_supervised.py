@@ -1,0 +1,246 @@
+"""What learned fusions with a head share: encoders, training, prediction, saving. Abstract; a method gives its layer."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from torch import Tensor, nn
+
+from polymodal.core.errors import ConfigError, ModalityError
+from polymodal.core.estimator import Fusion
+from polymodal.core.modalities import Modalities
+from polymodal.core.random import RandomState
+from polymodal.core.random import seed as seed_of
+from polymodal.core.requirements import Requirements
+from polymodal.core.typing import Float, Shaped
+from polymodal.encoders.base import Encoder, EncoderModule
+from polymodal.encoders.defaults import build_encoders, choose_encoders, prepare_encoders
+from polymodal.fusion._inputs import hide_at_random
+from polymodal.fusion._target import Target, Task, tag_task
+from polymodal.nn.towers import Towers
+from polymodal.training.batches import Batch
+from polymodal.training.history import History
+from polymodal.training.inference import infer
+from polymodal.training.loop import train
+from polymodal.training.options import Training
+from polymodal.training.seeding import seeded
+
+DEFAULT_TRAINING = Training(max_epochs=40, batch_size=64)
+"""Labelled data are mostly small: short batches give them enough steps."""
+
+
+class FusionNetwork(nn.Module):
+    """Encoders, a fusion layer, and a linear head."""
+
+    def __init__(self, encoders: Mapping[str, EncoderModule], layer: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.towers = Towers(encoders)
+        self.layer = layer
+        self.head = head
+
+    def fuse(self, batch: Batch, *, hide: float = 0.0) -> Float[Tensor, "n k"]:
+        """The representation of each row; while training, `hide` is the share of rows under modality dropout."""
+        vectors, present = self.towers(batch.columns)
+        if self.training:
+            present = hide_at_random(present, hide)
+        fused: Tensor = self.layer(vectors, present)
+        return fused
+
+    def forward(self, batch: Batch, *, hide: float = 0.0) -> Float[Tensor, "n q"]:
+        """One number per class, label or quantity."""
+        outputs: Tensor = self.head(self.fuse(batch, hide=hide))
+        return outputs
+
+
+def _gives_probabilities(model: SupervisedFusion) -> bool:
+    task = getattr(model, "task_", model.task)
+    if task == "regression":
+        raise AttributeError(
+            f"This {type(model).__name__} predicts quantities: it has predict, not predict_proba."
+        )
+    return True
+
+
+class SupervisedFusion(Fusion):
+    """Base of learned fusions with a head. A method stores the parameters named here and writes `_make_layer`."""
+
+    requires: ClassVar[Requirements] = Requirements(min_modalities=1, unpaired=True, target="required")
+
+    n_components: int
+    encoders: Mapping[str, Encoder] | None
+    task: Task
+    modality_dropout: float
+    training: Training | None
+    random_state: RandomState
+
+    @abstractmethod
+    def _make_layer(self, dims: Mapping[str, int]) -> nn.Module:
+        """The fusion layer, with fresh weights: forward(inputs, present) -> (n, n_components)."""
+
+    @abstractmethod
+    def _embedding_dim(self, n_modalities: int) -> int:
+        """Size of each encoder's vectors."""
+
+    def _settle(self, data: Modalities) -> None:
+        """What is left to set after training, if anything."""
+
+    # --- learning ---------------------------------------------------------------------------------------------------
+
+    def _fit(self, data: Modalities, y: np.ndarray | None) -> None:
+        self._check_some_present(data)
+        seed = seed_of(self.random_state)
+        module, target = self._prepare(data, y, seed)
+        options = DEFAULT_TRAINING if self.training is None else self.training
+        self.history_: History = train(
+            module,
+            self._loss(target),
+            data,
+            collates=module.towers.collates,
+            options=options,
+            random_state=seed,
+            target=torch.as_tensor(target.encode(y), dtype=_dtype(target)),
+        )
+        self.module_ = module
+        self._settle(data)
+
+    def _prepare(self, data: Modalities, y: np.ndarray | None, seed: int) -> tuple[FusionNetwork, Target]:
+        if (
+            isinstance(self.n_components, bool)
+            or not isinstance(self.n_components, int)
+            or self.n_components < 1
+        ):
+            raise ConfigError(
+                f"n_components must be a whole number of at least 1, got {self.n_components!r}."
+            )
+        if not 0 <= self.modality_dropout <= 1:
+            raise ConfigError(f"modality_dropout must be a share in [0, 1], got {self.modality_dropout!r}.")
+        if y is None:
+            raise ModalityError(f"{type(self).__name__} needs a target y, got none. Pass fit(data, y).")
+        target = Target.of(y, self.task)
+        self._take_target(target)
+        self.encoders_ = choose_encoders(self.encoders, data)
+        self.settings_ = prepare_encoders(self.encoders_, data)
+        return self._build(seed), target
+
+    def _build(self, seed: int) -> FusionNetwork:
+        names = sorted(self.encoders_)
+        dim = self._embedding_dim(len(names))
+        with seeded(seed):
+            encoders = build_encoders(self.encoders_, self.settings_, dim)
+            layer = self._make_layer(dict.fromkeys(names, dim))
+            return FusionNetwork(encoders, layer, nn.Linear(self.n_components, self._target.n_outputs))
+
+    def _initial_module(self, data: Modalities, y: np.ndarray | None) -> nn.Module:
+        """The module before training."""
+        return self._prepare(data, y, seed_of(self.random_state))[0]
+
+    def _loss(self, target: Target) -> Callable[[nn.Module, Batch], Tensor]:
+        measure: Callable[[Tensor, Tensor], Tensor] = {
+            "classification": nn.functional.cross_entropy,
+            "multilabel": nn.functional.binary_cross_entropy_with_logits,
+            "regression": nn.functional.mse_loss,
+        }[target.task]
+
+        def loss(module: nn.Module, batch: Batch) -> Tensor:
+            return measure(module(batch, hide=self.modality_dropout), _given(batch))
+
+        return loss
+
+    def _take_target(self, target: Target) -> None:
+        self._target = target
+        self.task_ = target.task
+        if target.task != "regression":
+            self.classes_ = target.classes
+        elif hasattr(self, "classes_"):
+            del self.classes_
+
+    # --- using ------------------------------------------------------------------------------------------------------
+
+    def _infer(
+        self, data: Modalities, function: Callable[[FusionNetwork, Batch], Mapping[str, Tensor]]
+    ) -> dict[str, np.ndarray]:
+        def named(module: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+            return function(cast(FusionNetwork, module), batch)
+
+        device = None if self.training is None else self.training.device
+        return infer(self.module_, named, data, collates=self.module_.towers.collates, device=device)
+
+    def _transform(self, data: Modalities) -> np.ndarray:
+        return self._infer(data, lambda module, batch: {"z": module.fuse(batch)})["z"]
+
+    def decision_function(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n q"]:
+        """What the head gives: log-odds up to a constant per row (classes, labels), or standardised quantities.
+
+        Raises:
+            ModalityError: a row that has none of the fitted modalities.
+        """
+        frame = self._check_known(data)
+        self._check_some_present(frame)
+        return self._infer(frame, lambda module, batch: {"y": module(batch)})["y"].astype(np.float64)
+
+    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
+    def predict_proba(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
+        """Probability of each class (rows sum to 1), in the order of `classes_`; or of each label."""
+        from scipy.special import expit, softmax
+
+        outputs = self.decision_function(data)
+        probability: np.ndarray = expit(outputs) if self.task_ == "multilabel" else softmax(outputs, axis=1)
+        return probability
+
+    def predict(self, data: Modalities | Mapping[str, Any]) -> Shaped[np.ndarray, "n ..."]:
+        """The likeliest class, the labels that are likelier than not, or the quantities."""
+        if self._check_fitted_task() == "regression":
+            return self._target.restore(self.decision_function(data))
+        return self._target.decide(self.predict_proba(data))
+
+    def _check_fitted_task(self) -> str:
+        self._check_fitted()
+        return self.task_
+
+    def _score(self, data: Modalities, y: np.ndarray | None) -> float:
+        """Accuracy (classes; whole rows for labels) or R2 (quantities)."""
+        if y is None:
+            raise ModalityError(
+                f"{type(self).__name__}.score needs a target y, got none. Pass score(data, y)."
+            )
+        return self._target.score(y, self.predict(data))
+
+    def __sklearn_tags__(self) -> Tags:
+        return tag_task(super().__sklearn_tags__(), getattr(self, "task_", self.task))
+
+    # --- saving -----------------------------------------------------------------------------------------------------
+
+    def _get_state(self) -> dict[str, Any]:
+        return {
+            "modalities_": self.modalities_,
+            "encoders_": self.encoders_,
+            "settings_": self.settings_,
+            "history_": self.history_,
+            "target": dataclasses.asdict(self._target),
+            "weights": dict(self.module_.state_dict()),
+        }
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        for name in ("modalities_", "encoders_", "settings_", "history_"):
+            setattr(self, name, state[name])
+        self._take_target(Target(**state["target"]))
+        self.module_ = self._build(0)
+        self.module_.load_state_dict(state["weights"])
+        self.module_.eval()
+
+
+def _dtype(target: Target) -> torch.dtype:
+    return torch.long if target.task == "classification" else torch.float32
+
+
+def _given(batch: Batch) -> Tensor:
+    if batch.target is None:
+        raise ValueError("A supervised loss needs batch.target.")
+    return batch.target

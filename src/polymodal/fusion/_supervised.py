@@ -95,6 +95,7 @@ class SupervisedFusion(Fusion):
 
     def _fit(self, data: Modalities, y: np.ndarray | None) -> None:
         self._check_some_present(data)
+        y = self._required(y, "fit")
         seed = seed_of(self.random_state)
         module, target = self._prepare(data, y, seed)
         options = DEFAULT_TRAINING if self.training is None else self.training
@@ -110,7 +111,7 @@ class SupervisedFusion(Fusion):
         self.module_ = module
         self._settle(data)
 
-    def _prepare(self, data: Modalities, y: np.ndarray | None, seed: int) -> tuple[FusionNetwork, Target]:
+    def _prepare(self, data: Modalities, y: np.ndarray, seed: int) -> tuple[FusionNetwork, Target]:
         if (
             isinstance(self.n_components, bool)
             or not isinstance(self.n_components, int)
@@ -121,8 +122,6 @@ class SupervisedFusion(Fusion):
             )
         if not 0 <= self.modality_dropout <= 1:
             raise ConfigError(f"modality_dropout must be a share in [0, 1], got {self.modality_dropout!r}.")
-        if y is None:
-            raise ModalityError(f"{type(self).__name__} needs a target y, got none. Pass fit(data, y).")
         target = Target.of(y, self.task)
         self._take_target(target)
         self.encoders_ = choose_encoders(self.encoders, data)
@@ -139,14 +138,15 @@ class SupervisedFusion(Fusion):
 
     def _initial_module(self, data: Modalities, y: np.ndarray | None) -> nn.Module:
         """The module before training."""
-        return self._prepare(data, y, seed_of(self.random_state))[0]
+        return self._prepare(data, self._required(y, "fit"), seed_of(self.random_state))[0]
 
     def _loss(self, target: Target) -> Callable[[nn.Module, Batch], Tensor]:
-        measure: Callable[[Tensor, Tensor], Tensor] = {
+        measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "classification": nn.functional.cross_entropy,
             "multilabel": nn.functional.binary_cross_entropy_with_logits,
             "regression": nn.functional.mse_loss,
-        }[target.task]
+        }
+        measure = measures[target.task]
 
         def loss(module: nn.Module, batch: Batch) -> Tensor:
             return measure(module(batch, hide=self.modality_dropout), _given(batch))
@@ -206,11 +206,12 @@ class SupervisedFusion(Fusion):
 
     def _score(self, data: Modalities, y: np.ndarray | None) -> float:
         """Accuracy (classes; whole rows for labels) or R2 (quantities)."""
+        return self._target.score(self._required(y, "score"), self.predict(data))
+
+    def _required(self, y: np.ndarray | None, method: str) -> np.ndarray:
         if y is None:
-            raise ModalityError(
-                f"{type(self).__name__}.score needs a target y, got none. Pass score(data, y)."
-            )
-        return self._target.score(y, self.predict(data))
+            raise ModalityError(f"{type(self).__name__} needs a target y, got none. Pass {method}(data, y).")
+        return y
 
     def __sklearn_tags__(self) -> Tags:
         return tag_task(super().__sklearn_tags__(), getattr(self, "task_", self.task))

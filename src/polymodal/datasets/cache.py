@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 def recall(name: str, key: str) -> dict[str, np.ndarray] | None:
     """The arrays stored under `name` and `key`, or `None`: never stored, or what is on disk is broken."""
     try:
-        with np.load(_path(name, key), allow_pickle=False) as stored:
+        with _path(name, key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {part: stored[part] for part in stored.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         return None

@@ -78,7 +78,7 @@ class Dataset:
         self,
         *,
         group: str | np.ndarray | None = None,
-        test_size: float = 0.25,
+        test_size: float | int = 0.25,
         random_state: RandomState = None,
     ) -> tuple[Dataset, Dataset]:
         """Train and test rows, in their original order, with whole groups held out.
@@ -132,7 +132,7 @@ class Dataset:
         )
 
 
-def held_out_count(test_size: float, groups: int, what: str) -> int:
+def held_out_count(test_size: float | int, groups: int, what: str) -> int:
     """How many of `groups` a `test_size` asks for: a share of them, or a whole number.
 
     Raises:

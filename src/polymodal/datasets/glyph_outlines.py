@@ -15,6 +15,7 @@ from polymodal.core.typing import Bool, Float, Int
 MOVE, LINE, QUADRATIC, CUBIC, CLOSE = 1, 2, 3, 4, 79  # matplotlib's path codes
 PIECES = 4  # straight pieces a curve is cut into: under a tenth of a pixel off at 32 pixels an em
 SHORTEST_STEP = 1 / 24  # em
+GRAIN = 2.0**-14  # em: coordinates do not depend on which glyphs are walked together
 FEWEST_POINTS = 3  # of a contour: a dot stays a triangle
 
 
@@ -30,12 +31,12 @@ class Contours:
     """
 
     points: Float[np.ndarray, "p 2"]
-    starts: Int[np.ndarray, "c"]
-    glyph: Int[np.ndarray, "c"]
+    starts: Int[np.ndarray, " c"]
+    glyph: Int[np.ndarray, " c"]
     n_glyphs: int
 
     @cached_property
-    def inked(self) -> Bool[np.ndarray, "g"]:
+    def inked(self) -> Bool[np.ndarray, " g"]:
         """True for the glyphs that have any contour."""
         return np.bincount(self.glyph, minlength=self.n_glyphs) > 0
 
@@ -122,6 +123,8 @@ def walk(contours: Contours, max_points: int) -> Ragged:
         O(points log points).
     """
     points, starts = contours.points, contours.starts
+    if not len(starts):
+        return Ragged(np.empty((0, 3), np.float32), np.zeros(contours.n_glyphs + 1, np.int64))
     stops = np.append(starts[1:], len(points)) - 1
     steps = np.diff(points, axis=0, append=points[-1:])
     cross = points[:, 0] * steps[:, 1] - points[:, 1] * steps[:, 0]
@@ -141,7 +144,9 @@ def walk(contours: Contours, max_points: int) -> Ragged:
     _, begin = np.unique(contour[lowest], return_index=True)
     phase = travelled[np.flatnonzero(lowest)[begin]] - travelled[starts]
 
-    order = np.lexsort([-total, contours.glyph])
+    order = np.lexsort(
+        [-np.rint(total / GRAIN), contours.glyph]
+    )  # contours of one length keep the font's order
     which = np.repeat(order, count[order])
     k = np.arange(len(which)) - np.repeat(np.cumsum(count[order]) - count[order], count[order])
     share = np.where(total > 0, total, 1.0)[which]
@@ -150,6 +155,5 @@ def walk(contours: Contours, max_points: int) -> Ragged:
     x = np.interp(along, travelled, points[:, 0]) - (boxes[:, 0] + boxes[:, 2]) / 2
     y = np.interp(along, travelled, points[:, 1])
     lengths = np.bincount(contours.glyph, weights=count, minlength=contours.n_glyphs).astype(np.int64)
-    return Ragged(
-        np.column_stack([x, y, k == 0]).astype(np.float32), np.concatenate([[0], np.cumsum(lengths)])
-    )
+    values = np.rint(np.column_stack([x, y, k == 0]) / GRAIN) * GRAIN
+    return Ragged(values.astype(np.float32), np.concatenate([[0], np.cumsum(lengths)]))

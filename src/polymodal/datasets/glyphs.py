@@ -38,7 +38,7 @@ enlarged glyphs, DejaVu Display, and the font of last resort."""
 
 INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp")  # drawn, if at all, as dashed boxes
 UNNAMED = "VARIATION SELECTOR"  # stands for no name, and is no glyph either
-FORMAT = 1  # of the cache: raise it when what is drawn changes
+FORMAT = 2  # of the cache: raise it when what is drawn changes
 
 DESCRIPTION = """\
 One row is one character drawn by one font that ships with matplotlib. Modalities: picture (white on black, one scale
@@ -51,8 +51,8 @@ LICENCE = "Fonts: Bitstream Vera licence, DejaVu changes in the public domain; S
 class Drawings:
     """What was drawn: one row per character and font, characters rising, fonts in the order asked for."""
 
-    codepoint: Int[np.ndarray, "n"]
-    font: Int[np.ndarray, "n"]
+    codepoint: Int[np.ndarray, " n"]
+    font: Int[np.ndarray, " n"]
     picture: UInt8[np.ndarray, "n size size"]
     outline: Ragged
 
@@ -133,7 +133,7 @@ def load_glyphs(
 def held_out_characters(
     dataset: Dataset,
     *,
-    test_size: float = 0.08,
+    test_size: float | int = 0.08,
     look_alikes: Literal["together", "apart"] = "together",
     random_state: RandomState = None,
 ) -> tuple[Dataset, Dataset]:
@@ -231,10 +231,11 @@ def _wanted(
         wanted = np.intersect1d(wanted, np.array([ord(c) for c in characters], dtype=np.int64))
     if scripts is not None:
         of = np.array([script_of(chr(codepoint)) for codepoint in wanted])
-        unknown = sorted(set(scripts) - set(of)) if characters is None else []
+        known = sorted(set(of.tolist()))
+        unknown = sorted(set(scripts) - set(known)) if characters is None else []
         if unknown:
             raise ModalityError(
-                f"load_glyphs knows no script {unknown}; the fonts have {sorted(set(of))}.{suggest(unknown[0], set(of))}"
+                f"load_glyphs knows no script {unknown}; the fonts have {known}.{suggest(unknown[0], known)}"
             )
         wanted = wanted[np.isin(of, list(scripts))]
     return wanted
@@ -291,7 +292,9 @@ def _bar(total: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
 
     console = Console(stderr=True)
     bar = Progress(
-        console=console, transient=True, disable=not (console.is_terminal if progress is None else progress)
+        console=console,
+        transient=console.is_terminal,
+        disable=not (console.is_terminal if progress is None else progress),
     )
     task = bar.add_task("Drawing glyphs", total=total)
     begin = monotonic()

@@ -1,5 +1,30 @@
-"""."""
+"""Metrics as pure functions of arrays: retrieval, correlation, alignment, clustering, calibration, robustness.
+
+A metric never learns. Retrieval metrics give one number a query, so that an interval can be put on their mean.
+"""
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Interval": "intervals",
+        "bootstrap_interval": "intervals",
+        "Ranking": "ranking",
+        "rank": "ranking",
+        "rank_embeddings": "ranking",
+        "any_hit_at_k": "retrieval",
+        "recall_at_k": "retrieval",
+        "precision_at_k": "retrieval",
+        "first_rank": "retrieval",
+        "median_rank": "retrieval",
+        "reciprocal_rank": "retrieval",
+        "average_precision": "retrieval",
+        "ndcg": "retrieval",
+        "k_occurrence": "retrieval",
+        "hubness": "retrieval",
+        "RetrievalReport": "report",
+        "RetrievalScores": "report",
+        "retrieval_report": "report",
+    },
+)

@@ -20,6 +20,7 @@ import numpy as np
 
 from polymodal.core.atomic import atomic_folder, recover
 from polymodal.core.errors import ModelFormatError, NotFittedError, StoreError
+from polymodal.core.scikit_learn import from_plain, is_scikit_learn, to_plain
 
 FORMAT = "polymodal-model"
 FORMAT_VERSION = 1
@@ -244,6 +245,14 @@ class _Writer:
                 "@": "pipeline",
                 "steps": [[name, self.encode(step, f"{place}.{name}")] for name, step in value.steps],
             }
+        if is_scikit_learn(value):
+            kind, params, learned = to_plain(value, place)
+            return {
+                "@": "scikit-learn",
+                "class": kind,
+                "params": self._named(params, place),
+                "learned": self._named(learned, place),
+            }
         name = public_name(cls)
         if name is None:
             raise ModelFormatError(
@@ -298,6 +307,9 @@ class _Reader:
             "given": self._given,
             "pipeline": self._pipeline,
             "estimator": self._estimator,
+            "scikit-learn": lambda node, place: from_plain(
+                node["class"], self._named(node["params"], place), self._named(node["learned"], place)
+            ),
             "dataclass": lambda node, place: public_class(node["class"])(
                 **self._named(node["fields"], place)
             ),

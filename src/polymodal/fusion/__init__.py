@@ -11,9 +11,15 @@ __getattr__, __dir__, __all__ = attach(
     {
         "AdditiveFusion": "additive",
         "AdditiveLayer": "additive",
+        "LateFusion": "late",
         "TensorFusion": "tensor",
         "TensorLayer": "tensor",
         "tensor_contract": "tensor",
         "outer_product": "tensor",
+        "mean_rule": "late",
+        "product_rule": "late",
+        "gaussian_product": "late",
+        "vote_rule": "late",
+        "vote_weight": "late",
     },
 )

@@ -1,0 +1,222 @@
+"""One scikit-learn model per modality and output, fitted on the rows that have the modality; and predictions out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from polymodal.core.errors import ModalityError
+from polymodal.core.modalities import Modalities
+from polymodal.core.typing import Float, Int, Shaped
+from polymodal.fusion._target import Target
+
+Models = list[Any]
+"""One fitted model per output; None where the modality's rows hold a single class."""
+
+
+def default_model(target: Target) -> Any:
+    """Logistic regression, or ridge regression, on standardised columns."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(
+        StandardScaler(), Ridge() if target.task == "regression" else LogisticRegression(max_iter=2000)
+    )
+
+
+def check_model(model: Any, name: str, target: Target, *, probabilities: bool) -> None:
+    """Refuse a model that cannot do what the rule needs, by the modality's name."""
+    needed = ["fit", "predict"]
+    if target.task != "regression" and probabilities:
+        needed.append("predict_proba")
+    lacks = [method for method in needed if not hasattr(model, method)]
+    if lacks:
+        raise ModalityError(
+            f"The model of modality {name!r} needs {', '.join(needed)}; {type(model).__name__} lacks {', '.join(lacks)}. "
+            "Take another model, or rule='vote', which needs predict only."
+        )
+
+
+def outputs_of(target: Target, codes: Shaped[np.ndarray, "n ..."]) -> Shaped[np.ndarray, "n o"]:
+    """The targets of the single problems, one column each: one for classes, one per label or quantity."""
+    return codes.reshape(len(codes), -1)
+
+
+def class_priors(target: Target, codes: Shaped[np.ndarray, "n ..."]) -> Float[np.ndarray, "o k"]:
+    """Share of each class in each single problem."""
+    columns, k = outputs_of(target, codes), n_classes(target)
+    return np.stack([np.bincount(column.astype(int), minlength=k) / len(column) for column in columns.T])
+
+
+def n_classes(target: Target) -> int:
+    """Classes of each single problem: a label is one of two classes."""
+    return len(target.classes) if target.task == "classification" else 2
+
+
+def fit_members(
+    model: Any, values: Float[np.ndarray, "n d"], columns: Shaped[np.ndarray, "n o"], target: Target
+) -> Models:
+    """A fitted copy of `model` for every output."""
+    fitted: Models = []
+    for column in columns.T:
+        if target.task == "regression":
+            fitted.append(clone(model).fit(values, column))
+        else:
+            codes = column.astype(int)
+            fitted.append(clone(model).fit(values, codes) if len(np.unique(codes)) > 1 else None)
+    return fitted
+
+
+def member_probabilities(
+    models: Models, values: Float[np.ndarray, "n d"], priors: Float[np.ndarray, "o k"]
+) -> Float[np.ndarray, "n o k"]:
+    """p(class | this modality). A class that the modality never showed keeps its prior: the modality says nothing of it."""
+    return np.stack(
+        [_probabilities(model, values, prior) for model, prior in zip(models, priors, strict=True)], axis=1
+    )
+
+
+def _probabilities(model: Any, values: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    if model is None:
+        return np.tile(prior, (len(values), 1))
+    seen = np.asarray(model.classes_, dtype=int)
+    if hasattr(model, "predict_proba"):
+        given = np.asarray(model.predict_proba(values), dtype=float)
+    else:
+        given = (np.asarray(model.predict(values))[:, None] == seen).astype(float)
+    return spread(given, seen, prior)
+
+
+def spread(
+    given: Float[np.ndarray, "n s"], seen: Int[np.ndarray, " s"], prior: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "n k"]:
+    """Probabilities of the classes `seen` -> of all classes; the others keep their prior."""
+    full = np.tile(prior, (len(given), 1))
+    full[:, seen] = given * prior[seen].sum()
+    return full
+
+
+def member_quantities(models: Models, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n o"]:
+    """Each quantity as this modality predicts it."""
+    return np.stack([np.asarray(model.predict(values), dtype=float).ravel() for model in models], axis=1)
+
+
+def predict_members(
+    members: Mapping[str, Models],
+    data: Modalities,
+    target: Target,
+    priors: Float[np.ndarray, "o k"],
+    names: Sequence[str],
+) -> Float[np.ndarray, "n m o k"]:
+    """Every member's answer (quantities: k = 1), NaN where the row lacks the modality or `data` does."""
+    o = len(priors)
+    k = 1 if target.task == "regression" else priors.shape[1]
+    answers = np.full((len(data), len(names), o, k), np.nan)
+    for place, name in enumerate(names):
+        if name not in data or not data[name].present.any():
+            continue
+        has = data[name].present
+        values = np.asarray(data[name].observed(), dtype=float)
+        if target.task == "regression":
+            answers[has, place] = member_quantities(members[name], values)[:, :, None]
+        else:
+            answers[has, place] = member_probabilities(members[name], values, priors)
+    return answers
+
+
+def out_of_fold(
+    templates: Mapping[str, Any],
+    data: Modalities,
+    codes: Shaped[np.ndarray, "n ..."],
+    target: Target,
+    folds: Int[np.ndarray, " n"],
+) -> Float[np.ndarray, "n m o k"]:
+    """Every member's answer on rows that it was not fitted on; NaN where a row lacks the modality.
+
+    Priors, too, are those of the other folds: nothing of a row's own fold enters its answer.
+    """
+    names, columns = sorted(templates), outputs_of(target, codes)
+    whole: np.ndarray | None = None
+    for train, held in _splits(folds):
+        priors = fold_priors(target, codes[train], columns.shape[1])
+        members, usable = {}, []
+        for name in names:
+            rows = train[data[name].present[train]]
+            if len(rows) >= 2:
+                members[name] = fit_members(templates[name], _values(data, name, rows), columns[rows], target)
+                usable.append(name)
+        answers = (
+            predict_members(members, data[held].select(*usable), target, priors, names) if usable else None
+        )
+        if answers is not None:
+            whole = np.full((len(data), *answers.shape[1:]), np.nan) if whole is None else whole
+            whole[held] = answers
+    if whole is None:
+        raise ModalityError(
+            f"Cross-validation needs two rows of some modality in each fold, got too few of {names}."
+        )
+    return whole
+
+
+def fold_priors(
+    target: Target, codes: Shaped[np.ndarray, "n ..."], n_outputs: int
+) -> Float[np.ndarray, "o k"]:
+    """`class_priors`; for quantities an array that only holds their number."""
+    return np.ones((n_outputs, 1)) if target.task == "regression" else class_priors(target, codes)
+
+
+def _values(data: Modalities, name: str, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(data[name][rows].observed(), dtype=float)
+
+
+def _splits(folds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for fold in np.unique(folds):
+        yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+
+
+def draw_folds(
+    data: Modalities,
+    codes: Shaped[np.ndarray, "n ..."],
+    target: Target,
+    n_folds: int,
+    rng: np.random.Generator,
+) -> Int[np.ndarray, " n"]:
+    """A fold per row: classes are dealt evenly, and rows that share a stored value (captions of one picture) stay together."""
+    groups = shared_value_groups(data)
+    n_groups = int(groups.max()) + 1
+    if n_groups < 2:
+        raise ModalityError(
+            f"Cross-validation needs rows that share nothing, but all {len(data)} rows of {list(data.names)} are tied together by "
+            "shared values. Take rule='mean' with weights='equal', which needs no cross-validation."
+        )
+    order = rng.permutation(n_groups)
+    if target.task == "classification":
+        first = np.zeros(n_groups, dtype=int)
+        first[groups[::-1]] = codes[::-1]  # the class of the group's first row
+        order = order[np.argsort(first[order], kind="stable")]
+    fold_of = np.empty(n_groups, dtype=int)
+    fold_of[order] = np.arange(n_groups) % min(n_folds, n_groups)
+    return fold_of[groups]
+
+
+def shared_value_groups(data: Modalities) -> Int[np.ndarray, " n"]:
+    """Label rows so that two rows have one label where a chain of shared stored values joins them."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(data)
+    rows, values, start = [], [], n
+    for _, column in data.items():
+        has = np.flatnonzero(column.present)
+        used, inverse = np.unique(column.index[has], return_inverse=True)
+        rows.append(has)
+        values.append(inverse + start)
+        start += len(used)
+    i, j = np.concatenate(rows), np.concatenate(values)
+    graph = coo_matrix((np.ones(len(i), dtype=np.int8), (i, j)), shape=(start, start))
+    labels: np.ndarray = connected_components(graph, directed=False)[1][:n]
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

@@ -115,6 +115,11 @@ class Estimator(TransformerMixin, BaseEstimator, ABC):
                 )
         return frame.select(*(name for name in fitted if name in frame))
 
+    @classmethod
+    def _examples(cls) -> list[Estimator]:
+        """Small constructions that the contract tests run on: quick to fit on forty rows."""
+        return [cls()]
+
     def _get_state(self) -> dict[str, Any]:
         """Learned state to save: every attribute that ends in an underscore. Neural methods add their weights."""
         return {k: v for k, v in vars(self).items() if k.endswith("_") and not k.startswith("_")}

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor, nn
 
-from polymodal.core import Modality
 from polymodal.core.errors import ConfigError, ModalityError
+from polymodal.core.modalities import Modality
 from polymodal.core.typing import Float, Kind
 
 
@@ -61,16 +61,27 @@ def check_kind(encoder: Any, modality: Modality) -> None:
         )
 
 
-def check_numbers(recipe: Any, *, positive: tuple[str, ...] = (), dropout: float = 0.0) -> None:
+def check_numbers(
+    recipe: Any, *, positive: tuple[str, ...] = (), not_negative: tuple[str, ...] = (), dropout: float = 0.0
+) -> None:
     """Refuse settings of a recipe that cannot be built, in one sentence each."""
-    for field in positive:
-        value = getattr(recipe, field)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(
-                f"{type(recipe).__name__} needs {field} to be a whole number of at least 1, got {value!r}."
-            )
-    if not 0.0 <= dropout < 1.0:
+    for least, fields in ((1, positive), (0, not_negative)):
+        for field in fields:
+            value = getattr(recipe, field)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"{type(recipe).__name__} needs {field} to be a whole number of at least {least}, got {value!r}."
+                )
+    if isinstance(dropout, bool) or not 0.0 <= dropout < 1.0:
         raise ConfigError(f"{type(recipe).__name__} needs dropout in [0, 1), got {dropout!r}.")
+
+
+def check_heads(recipe: Any) -> None:
+    """Refuse a width that cannot be shared out among the attention heads."""
+    if recipe.width % recipe.heads:
+        raise ConfigError(
+            f"{type(recipe).__name__} needs heads that divide its width, got {recipe.heads} heads and width {recipe.width}."
+        )
 
 
 def used_rows(modality: Modality, most: int | None = None) -> np.ndarray:

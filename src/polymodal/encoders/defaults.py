@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polymodal.core import Modalities, Modality
 from polymodal.core.errors import ModalityError, suggest
+from polymodal.core.modalities import Modalities, Modality
+from polymodal.core.typing import Kind
 from polymodal.encoders.base import Encoder, EncoderModule
+from polymodal.encoders.picture import ConvEncoder
+from polymodal.encoders.sequence import SequenceTransformerEncoder
+from polymodal.encoders.sound import SoundEncoder
+from polymodal.encoders.text import TextTransformerEncoder
 from polymodal.encoders.vector import MLPEncoder
 
 
 def default_encoder(modality: Modality) -> Encoder:
-    """The recipe for a modality's kind."""
-    return MLPEncoder()
+    """The recipe for a modality's kind: fully connected, convolutional, or a transformer, small enough for two cores."""
+    recipes: dict[Kind, Encoder] = {
+        "vector": MLPEncoder(),
+        "grid": ConvEncoder(),
+        "sequence": SequenceTransformerEncoder(),
+        "sound": SoundEncoder(),
+        "text": TextTransformerEncoder(),
+    }
+    return recipes[modality.kind]
 
 
 def choose_encoders(encoders: Mapping[str, Encoder] | None, data: Modalities) -> dict[str, Encoder]:
@@ -30,11 +42,12 @@ def choose_encoders(encoders: Mapping[str, Encoder] | None, data: Modalities) ->
         )
     chosen: dict[str, Encoder] = {}
     for name in sorted(data.names):
-        encoder = given.get(name) or default_encoder(data[name])
+        usual = default_encoder(data[name])
+        encoder = given.get(name, usual)
         if data[name].kind not in encoder.kinds:
             raise ModalityError(
                 f"Modality {name!r} is {data[name].kind} of shape {data[name].shape}, but {type(encoder).__name__} encodes "
-                f"{' or '.join(sorted(encoder.kinds))}. Leave {name!r} out of encoders= to take {type(default_encoder(data[name])).__name__}."
+                f"{' or '.join(sorted(encoder.kinds))}. Leave {name!r} out of encoders= to take {type(usual).__name__}."
             )
         chosen[name] = encoder
     return chosen

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.core import Modality
+from polymodal.core.modalities import Modality
 from polymodal.core.typing import Float, Kind
 from polymodal.encoders.base import EncoderModule, check_kind, check_numbers, mean_and_scale, value_blocks
 from polymodal.nn.mlp import MLP
@@ -53,7 +53,7 @@ class MLPEncoder:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_numbers(self, positive=("width", *(("depth",) if self.depth else ())), dropout=self.dropout)
+        check_numbers(self, positive=("width",), not_negative=("depth",), dropout=self.dropout)
 
     def prepare(self, modality: Modality) -> dict[str, Any]:
         """Mean and scale of each column; a constant column has scale 1. One pass over the values."""

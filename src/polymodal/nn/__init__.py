@@ -9,6 +9,15 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "MLP": "mlp",
+        "Attention": "attention",
+        "TransformerBlock": "attention",
+        "MeanMixer": "attention",
+        "ResidualConv1d": "convolution",
+        "ResidualConv2d": "convolution",
+        "AttentionPool": "pooling",
+        "masked_mean": "pooling",
+        "sine_positions": "positions",
+        "FourierFeatures": "positions",
         "Towers": "towers",
     },
 )

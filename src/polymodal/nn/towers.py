@@ -72,7 +72,8 @@ class Towers(nn.Module):
             next(iter(column.values.values())) if isinstance(column.values, Mapping) else column.values
         )
         if not distinct:
-            return torch.zeros(len(column.index), int(encoder.dim), device=column.index.device)
+            dim: Any = encoder.dim
+            return torch.zeros(len(column.index), dim, device=column.index.device)
         encoded: Tensor = encoder(column.values)
         rows = encoded.index_select(0, column.index.clamp(min=0))
         return rows.masked_fill(~column.present[:, None], 0.0)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.core import Modalities, Modality, Ragged
+from polymodal.core.modalities import Modalities, Modality
+from polymodal.core.ragged import Ragged
 
 Collate = Callable[[Any], Tensor | dict[str, Tensor]]
 Collated = Tensor | dict[str, Tensor]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from polymodal.core.atomic import atomic_folder
 from polymodal.core.errors import StoreError
 
 FORMAT = 1
 _PREFIX = "epoch-"
-_TEMPORARY = ".writing-"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, epoch: int, checkpoint: Checkpoint) -> Path:
-    """Write `folder/epoch-000007`, whole or not at all, then remove older ones.
+    """Write `folder/epoch-000007`, whole or not at all, then remove older ones, and what a kill left half written.
 
     Raises:
         StoreError: the folder cannot be written; older checkpoints are intact.
@@ -41,28 +39,14 @@ def write_checkpoint(folder: Path, epoch: int, checkpoint: Checkpoint) -> Path:
     from safetensors.torch import save_file
 
     target = folder / f"{_PREFIX}{epoch:06d}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove(folder.glob(f"{_TEMPORARY}*"))
-        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in checkpoint.tensors.items()},
-            temporary / "tensors.safetensors",
-        )
-        (temporary / "training.json").write_text(
-            json.dumps({"format": FORMAT, **checkpoint.facts}, indent=1), encoding="utf-8"
-        )
-        for file in temporary.iterdir():
-            _flush(file)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except OSError as error:
-        raise StoreError(
-            f"The checkpoint {target} could not be written ({error}). Earlier checkpoints are intact; free some space or "
-            "choose another folder with Training(checkpoint=...)."
-        ) from error
-    _remove(old for old in _whole(folder) if old != target)
+    with atomic_folder(target) as temporary:
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.tensors.items()}
+        save_file(tensors, temporary / "tensors.safetensors")
+        facts = {"format": FORMAT, **checkpoint.facts}
+        (temporary / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    for old in (*_whole(folder), *folder.glob(f".{_PREFIX}*")):
+        if old != target:
+            shutil.rmtree(old, ignore_errors=True)
     return target
 
 
@@ -94,13 +78,3 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 def _whole(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob(f"{_PREFIX}*") if p.is_dir()) if folder.is_dir() else []
-
-
-def _remove(folders: Any) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())

@@ -10,7 +10,7 @@ from polymodal.core.errors import ConfigError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """ "auto" is CUDA, then Apple's MPS, then the CPU; under torchrun each process takes its own CUDA device.
+    """Turn a name into a device: "auto" is CUDA (each process of torchrun its own), then Apple's MPS, then the CPU.
 
     Raises:
         ConfigError: a name torch does not know, or a device this machine does not have.

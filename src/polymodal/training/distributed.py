@@ -52,7 +52,7 @@ def all_gather_rows(rows: Tensor) -> Tensor:
         return rows
     if rows.dtype == torch.bool:
         return all_gather_rows(rows.to(torch.uint8)).bool()
-    gathered: Tensor = _AllGather.apply(rows)
+    gathered: Tensor = _AllGather.apply(rows)  # type: ignore[no-untyped-call]
     return gathered
 
 

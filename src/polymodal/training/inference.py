@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.core import Modalities
+from polymodal.core.modalities import Modalities
 from polymodal.training.batches import Batch, Batches, Collate, split_rows
 from polymodal.training.devices import choose_device
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.core import Modalities
 from polymodal.core.errors import ModalityError, PolymodalError, StoreError
+from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.random import seed as seed_of
 from polymodal.training import distributed
@@ -181,8 +181,9 @@ class _Run:
         whole = float(distributed.add_up(value))
         if not math.isfinite(whole):
             raise DivergenceError(
-                f"The loss became {whole} in epoch {step // self.steps + 1}, step {step % self.steps + 1} of {self.steps}, at learning rate "
-                f"{rate:.2g}. Try Training(learning_rate={self.options.learning_rate / 10:.1g}), a clip_norm, or look for very large values in the data."
+                f"The loss became {whole} in epoch {step // self.steps + 1}, step {step % self.steps + 1} of {self.steps}, "
+                f"at learning rate {rate:.2g}. Try Training(learning_rate={self.options.learning_rate / 10:.1g}), a smaller "
+                "clip_norm, or look for very large values in the data."
             )
         value.backward()  # type: ignore[no-untyped-call]
         distributed.add_gradients(self.parameters)

@@ -26,8 +26,6 @@ def seeded(random_state: RandomState) -> Iterator[int]:
         True
     """
     number = seed_of(random_state)
-    with torch.random.fork_rng(
-        devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
-    ):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_available() else []):
         torch.manual_seed(number)
         yield number

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.core import Modalities
 from polymodal.core.errors import ModalityError
+from polymodal.core.modalities import Modalities
 
 
 def hold_out(data: Modalities, share: float, groups: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:

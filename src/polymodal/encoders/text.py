@@ -1,0 +1,239 @@
+"""Texts: a tokenizer trained on the data, then a bag of tokens or a transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polymodal.core.errors import ConfigError
+from polymodal.core.modalities import Modality
+from polymodal.core.typing import Kind
+from polymodal.encoders.base import EncoderModule, check_heads, check_kind, check_numbers, value_blocks
+from polymodal.nn.attention import MeanMixer, TransformerBlock, trim
+from polymodal.nn.mlp import MLP
+from polymodal.nn.pooling import AttentionPool, masked_mean
+from polymodal.nn.positions import sine_positions
+
+Tokens = Literal["pieces", "words"]
+_PAD, _UNKNOWN = "[PAD]", "[UNK]"
+
+
+def train_tokenizer(texts: Sequence[str], *, tokens: Tokens, vocabulary: int) -> str:
+    """A tokenizer learned from texts, as the JSON text of the `tokenizers` library.
+
+    Lower-cases after NFKC. "pieces" is byte-pair encoding inside words (Sennrich et al. 2016), "words" whole words and
+    single marks; what was never seen becomes one unknown token. The order of the texts does not matter.
+
+    Args:
+        texts: What to learn from.
+        tokens: Kind of token.
+        vocabulary: Most tokens, with the two special ones.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    special = [_PAD, _UNKNOWN]
+    if tokens == "words":
+        tokenizer = Tokenizer(models.WordLevel(unk_token=_UNKNOWN))
+        trainer: Any = trainers.WordLevelTrainer(
+            vocab_size=vocabulary, special_tokens=special, show_progress=False
+        )
+    else:
+        tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN))
+        trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.train_from_iterator(sorted(texts), trainer)
+    text: str = tokenizer.to_str()
+    return text
+
+
+def check_tokens(recipe: Any) -> None:
+    """Refuse a kind of token nobody makes."""
+    if recipe.tokens not in ("pieces", "words"):
+        raise ConfigError(
+            f'{type(recipe).__name__} needs tokens to be "pieces" or "words", got {recipe.tokens!r}.'
+        )
+
+
+class TextModule(EncoderModule):
+    """What text encoders share: the tokenizer, and batches of token numbers with a mask."""
+
+    def __init__(self, settings: Mapping[str, Any], dim: int, max_length: int) -> None:
+        super().__init__()
+        from tokenizers import Tokenizer
+
+        self.dim = dim
+        self._tokenizer = Tokenizer.from_str(settings["tokenizer"])
+        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_padding(pad_id=0, pad_token=_PAD)
+        self.vocabulary = int(self._tokenizer.get_vocab_size())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextModule:
+        from copy import deepcopy
+
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        shared = {"_tokenizer": self._tokenizer}  # read-only, and not a thing that can be copied
+        copied.__dict__.update({k: shared.get(k) or deepcopy(v, memo) for k, v in self.__dict__.items()})
+        return copied
+
+    def collate(self, values: Any) -> dict[str, Tensor]:
+        """Texts -> token numbers (u, t) and a mask, t the longest; at most `max_length` tokens of each are read."""
+        encodings = self._tokenizer.encode_batch_fast(list(values))
+        ids = np.array([e.ids for e in encodings], dtype=np.int64).reshape(len(encodings), -1)
+        if ids.shape[1] == 0:  # only empty texts
+            ids = np.zeros((len(encodings), 1), dtype=np.int64)
+        return {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(ids != 0)}
+
+    @staticmethod
+    def tokens(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Token numbers and mask, cut to the longest text of the batch."""
+        steps = trim(batch["mask"])
+        return batch["ids"][:, :steps].masked_fill(~batch["mask"][:, :steps], 0), batch["mask"][:, :steps]
+
+
+def text_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
+    """The tokenizer, trained on the texts that some row uses."""
+    check_kind(encoder, modality)
+    texts = [text for block in value_blocks(modality) for text in block]
+    return {"tokenizer": train_tokenizer(texts, tokens=encoder.tokens, vocabulary=encoder.vocabulary)}
+
+
+class BagModule(TextModule):
+    """The mean of token vectors, through an `MLP`."""
+
+    def __init__(self, settings: Mapping[str, Any], dim: int, recipe: BagOfTokensEncoder) -> None:
+        super().__init__(settings, dim, recipe.max_length)
+        self.embed = nn.Embedding(self.vocabulary, recipe.width)
+        self.layers = MLP(
+            recipe.width, dim, width=2 * recipe.width, depth=recipe.depth, dropout=recipe.dropout
+        )
+
+    def forward(self, batch: Any) -> Tensor:
+        """One vector per text; the order of its tokens does not matter."""
+        ids, mask = self.tokens(batch)
+        out: Tensor = self.layers(masked_mean(self.embed(ids), mask))
+        return out
+
+
+@dataclass(frozen=True)
+class BagOfTokensEncoder:
+    """The mean of learned token vectors, as in continuous bags of words (Mikolov et al. 2013), through fully connected layers.
+
+    Args:
+        width: Features of a token.
+        depth: Hidden layers after the mean, each twice as wide.
+        tokens: "pieces" (byte-pair encoding) or whole "words".
+        vocabulary: Most tokens.
+        max_length: Tokens read of each text.
+        dropout: Share of hidden features dropped while training, in [0, 1).
+    """
+
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"text"})
+
+    width: int = 128
+    depth: int = 1
+    tokens: Tokens = "pieces"
+    vocabulary: int = 8000
+    max_length: int = 256
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_numbers(
+            self,
+            positive=("width", "vocabulary", "max_length"),
+            not_negative=("depth",),
+            dropout=self.dropout,
+        )
+        check_tokens(self)
+
+    def prepare(self, modality: Modality) -> dict[str, Any]:
+        """The trained tokenizer."""
+        return text_settings(self, modality)
+
+    def build(self, settings: Mapping[str, Any], dim: int) -> EncoderModule:
+        """Fresh weights."""
+        return BagModule(settings, dim, self)
+
+
+class TextTransformerModule(TextModule):
+    """Token vectors and positions, transformer blocks, attention pooling."""
+
+    def __init__(self, settings: Mapping[str, Any], dim: int, recipe: TextTransformerEncoder) -> None:
+        super().__init__(settings, dim, recipe.max_length)
+        width = recipe.width
+        self.embed = nn.Embedding(self.vocabulary, width)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                width,
+                heads=recipe.heads,
+                dropout=recipe.dropout,
+                mixer=MeanMixer(width) if recipe.mix == "mean" else None,
+            )
+            for _ in range(recipe.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.pool = AttentionPool(width, heads=recipe.heads)
+        self.head = nn.Linear(width, dim)
+
+    def forward(self, batch: Any) -> Tensor:
+        """One vector per text."""
+        ids, mask = self.tokens(batch)
+        steps = self.embed(ids)
+        places = torch.arange(ids.shape[1], dtype=torch.float32, device=ids.device)
+        steps = steps + sine_positions(places, steps.shape[-1]).to(steps.dtype)
+        for block in self.blocks:
+            steps = block(steps, mask)
+        out: Tensor = self.head(self.pool(self.norm(steps), mask))
+        return out
+
+
+@dataclass(frozen=True)
+class TextTransformerEncoder:
+    """A transformer over tokens (Vaswani et al. 2017).
+
+    Args:
+        width: Features of a token; a multiple of `heads`.
+        depth: Transformer blocks.
+        heads: Attention heads.
+        mix: What moves between tokens: "attention", or their "mean" (cheaper, enough for short names).
+        tokens: "pieces" (byte-pair encoding) or whole "words".
+        vocabulary: Most tokens.
+        max_length: Tokens read of each text.
+        dropout: Share of features dropped while training, in [0, 1).
+    """
+
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"text"})
+
+    width: int = 128
+    depth: int = 2
+    heads: int = 4
+    mix: Literal["attention", "mean"] = "attention"
+    tokens: Tokens = "pieces"
+    vocabulary: int = 8000
+    max_length: int = 128
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_numbers(
+            self, positive=("width", "depth", "heads", "vocabulary", "max_length"), dropout=self.dropout
+        )
+        check_heads(self)
+        check_tokens(self)
+        if self.mix not in ("attention", "mean"):
+            raise ConfigError(
+                f'TextTransformerEncoder needs mix to be "attention" or "mean", got {self.mix!r}.'
+            )
+
+    def prepare(self, modality: Modality) -> dict[str, Any]:
+        """The trained tokenizer."""
+        return text_settings(self, modality)
+
+    def build(self, settings: Mapping[str, Any], dim: int) -> EncoderModule:
+        """Fresh weights."""
+        return TextTransformerModule(settings, dim, self)

@@ -11,10 +11,17 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import sys  # noqa: E402
+import types  # noqa: E402
+
+import beartype  # noqa: E402
 import hypothesis  # noqa: E402
 import jaxtyping  # noqa: E402
 
-jaxtyping.install_import_hook("polymodal", "beartype.beartype")
+_checker = types.ModuleType("polymodal_checker")  # beartype, with int accepted where float is annotated (PEP 484)
+_checker.check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))  # type: ignore[attr-defined]
+sys.modules[_checker.__name__] = _checker
+jaxtyping.install_import_hook("polymodal", "polymodal_checker.check")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

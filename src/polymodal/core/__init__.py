@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "AudioReader": "files",
         "Requirements": "requirements",
         "Spec": "estimator",
+        "Moments": "moments",
         "Estimator": "estimator",
         "Fusion": "estimator",
         "Coordination": "estimator",

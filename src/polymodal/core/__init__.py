@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "Requirements": "requirements",
         "Spec": "estimator",
         "Moments": "moments",
+        "CanonicalPairs": "linalg",
         "Estimator": "estimator",
         "Fusion": "estimator",
         "Coordination": "estimator",

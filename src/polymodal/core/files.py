@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,15 +47,17 @@ class ImageReader:
         height, width = self.size
         out = np.full((len(paths), height, width, 3), 255, dtype=np.uint8)
         for i, path in enumerate(paths):
-            out[i] = self._read(path)
+            out[i] = self.decode(path)
         return out
 
-    def _read(self, path: Path) -> np.ndarray:
+    def decode(self, source: Path | BytesIO, name: str | None = None) -> np.ndarray:
+        """One picture from a path, or from an open file that messages call `name`."""
         from PIL import Image, ImageOps, UnidentifiedImageError
 
         height, width = self.size
+        path = name or source
         try:
-            with Image.open(path) as raw:
+            with Image.open(source) as raw:
                 if raw.width * raw.height > MAX_PIXELS:
                     raise DataError(
                         f"{path} has {raw.width} x {raw.height} pixels; at most {MAX_PIXELS:,} are read. Shrink it."

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "Files": "files",
         "ImageReader": "files",
         "AudioReader": "files",
+        "Description": "describe",
         "Requirements": "requirements",
         "Spec": "estimator",
         "Moments": "moments",

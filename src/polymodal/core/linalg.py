@@ -171,7 +171,7 @@ def _correlations(
     variance_b = np.einsum("ik,ik->k", weights_b, S_bb @ weights_b)
     scale = np.sqrt(np.maximum(variance_a * variance_b, 0.0))
     correlations: np.ndarray = np.divide(s, scale, out=np.zeros_like(s), where=scale > 0)
-    return np.minimum(correlations, 1.0)
+    return np.asarray(np.minimum(correlations, 1.0))
 
 
 def _spread(rows: np.ndarray, used: np.ndarray, d: int) -> np.ndarray:

@@ -83,7 +83,7 @@ def paired_correlations(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n k"]
     correlations: np.ndarray = np.divide(
         (a * b).sum(axis=0), scale, out=np.zeros(a.shape[1]), where=scale > 0
     )
-    return np.clip(correlations, -1.0, 1.0)
+    return np.asarray(np.clip(correlations, -1.0, 1.0))
 
 
 def wilks_test(correlations: Float[np.ndarray, k], *, n: int, p: int, q: int) -> WilksTest:

@@ -1,5 +1,17 @@
-"""."""
+"""More representations than modalities: what the modalities share, and what is private to each."""
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "SharedIndividual": "shared_individual",
+        "Decomposition": "shared_individual",
+        "Shares": "shared_individual",
+        "Loadings": "factors",
+        "fit_factors": "factors",
+        "factor_scores": "factors",
+        "choose_ranks": "ranks",
+        "Ranks": "ranks",
+    },
+)

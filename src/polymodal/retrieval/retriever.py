@@ -1,0 +1,359 @@
+"""`Retriever`: ask a shared space with any modality, or several at once, for any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polymodal.core.atomic import atomic_folder
+from polymodal.core.errors import ModalityError, NotFittedError, suggest
+from polymodal.core.estimator import Spec
+from polymodal.core.modalities import Modalities
+from polymodal.core.typing import Float
+from polymodal.retrieval.exact import Metric, normalize
+from polymodal.retrieval.filters import Where
+from polymodal.retrieval.hits import Hits
+from polymodal.retrieval.index import Index
+from polymodal.retrieval.layout import Layout
+from polymodal.retrieval.memory import MemoryIndex
+from polymodal.retrieval.store import DiskIndex, refuse_occupied
+
+EMBED_ROWS = 1024
+COMMIT_ROWS = 1 << 16
+
+
+class Retriever:
+    """A fitted coordination and the index of what it embedded.
+
+    Args:
+        model: Any fitted estimator whose `transform` gives vectors of each modality in one space, or a scikit-learn
+            `Pipeline` that ends in one.
+        index: A `MemoryIndex` or `DiskIndex` of vectors of that space.
+
+    Raises:
+        NotFittedError: the model has learned nothing yet.
+        ModalityError: the model is not a coordination.
+
+    Relations:
+        * a row of the data, asked for by the value of one modality, is found as by its embedded vector.
+        * `search({"text": t, "image": x}, weights={"image": 0})` is `search({"text": t})`.
+    """
+
+    def __init__(self, model: Any, index: Index) -> None:
+        self.model = model
+        self.index = index
+        self._specs = _specs(model)
+
+    @classmethod
+    def build(
+        cls,
+        model: Any,
+        data: Modalities | Mapping[str, Any],
+        folder: str | Path | None = None,
+        *,
+        metadata: Any = None,
+        metric: Metric = "cosine",
+    ) -> Retriever:
+        """Embed `data` and index it, in memory or in a folder.
+
+        Entries are kept under `data.ids`. A row's value that several rows of one id share (one picture, five
+        captions) is one entry.
+
+        Args:
+            model: A fitted coordination.
+            data: Any non-empty subset of the model's modalities; rows may lack some.
+            folder: Where the index is kept; it appears whole when all is embedded, or not at all. In memory by default.
+            metadata: Column (or a pandas frame) -> one value per row: text, int, float or bool, `None` where missing.
+            metric: What near means.
+
+        Raises:
+            StoreError: the folder is occupied or cannot be written, or the disk is full.
+            ModalityError: modalities the model does not have, ids that are neither texts nor integers.
+        """
+        frame = Modalities.of(data)
+        columns = _columns(metadata, len(frame))
+        specs = _specs(model)
+        _refuse_unknown(frame.names, specs)
+        first = next(_embedded(model, frame, frame.names, 1), None)
+        if first is None:
+            raise ModalityError(f"Retriever.build needs at least one value to index, got {frame!r}.")
+        dim = first[2].shape[1]
+        layout = Layout.infer(dim, metric, frame.ids, columns)
+        layout.prepare_ids(frame.ids)  # before anything is embedded
+        if folder is None:
+            made = cls(model, MemoryIndex(layout))
+            made.add(frame, metadata=columns)
+            return made
+        target = Path(folder)
+        refuse_occupied(target)
+        with atomic_folder(target) as temporary:
+            cls(model, DiskIndex.create(temporary, layout)).add(frame, metadata=columns)
+        return cls(model, DiskIndex.open(target))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that can be asked with."""
+        return tuple(self._specs)
+
+    def __repr__(self) -> str:
+        return f"Retriever({type(self.model).__name__} of {list(self._specs)}, {self.index!r})"
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        queries: Modalities | Mapping[str, Any] | Float[np.ndarray, "..."] | None = None,
+        k: int = 10,
+        *,
+        row: str | int | None = None,
+        target: str | Sequence[str] | None = None,
+        where: Where | None = None,
+        weights: Mapping[str, float] | None = None,
+        exact: bool = False,
+    ) -> Hits:
+        """The k nearest entries of each query, best first.
+
+        Args:
+            queries: Modality -> one value or a batch of them; several modalities make one composed query. Or vectors
+                of the space.
+            k: How many.
+            row: Instead of queries, an id in the index: what is near it, without itself. `weights` names the
+                modalities of it that count; all by default.
+            target: Only entries of this modality (or these); all by default.
+            where: Filter on metadata: `{"script": "greek"}` or `"script = 'greek' AND year > 1990"`.
+            weights: Modality -> its share in a composed query, 1 by default; negative to lead away from it.
+            exact: Do without the approximate index.
+
+        Raises:
+            ModalityError: a modality the model does not have (those it has are named), a row that is not there.
+        """
+        if (queries is None) == (row is None):
+            raise ModalityError('search needs queries such as {"text": "a cat"}, or row=ID: one of the two.')
+        if row is None:
+            vectors = self.embed(queries, weights=weights)  # type: ignore[arg-type]
+            return self.index.search(vectors, k, target=target, where=where, exact=exact)
+        vectors, own = self._row(row, weights)
+        hits = self.index.search(vectors, k + own, target=target, where=where, exact=exact)
+        kept = np.flatnonzero(hits.ids[0] != row)[:k]
+        metadata = {name: values[:, kept] for name, values in hits.metadata.items()}
+        return Hits(hits.ids[:, kept], hits.scores[:, kept], hits.modality[:, kept], metadata, hits.recall)
+
+    def embed(
+        self,
+        queries: Modalities | Mapping[str, Any] | Float[np.ndarray, "..."],
+        *,
+        weights: Mapping[str, float] | None = None,
+    ) -> Float[np.ndarray, "q d"]:
+        r"""Vectors of the queries in the space of the index, (q, d).
+
+        Several modalities add up, $\sum_m w_m z_m$, each of length one where the metric is cosine (so is the sum);
+        otherwise divided by the sum of the weights, where that is positive.
+        """
+        layout = self.index.layout
+        if isinstance(queries, np.ndarray):
+            return layout.prepare_vectors(np.atleast_2d(queries))
+        if not isinstance(queries, Modalities | Mapping):
+            raise ModalityError(
+                f'A query is a mapping such as {{"text": "a cat"}} or an array of vectors, got {type(queries).__name__}. '
+                f"The model has the modalities {list(self._specs)}."
+            )
+        _refuse_unknown(queries.keys(), self._specs)
+        frame = (
+            queries
+            if isinstance(queries, Modalities)
+            else Modalities({name: _batch(value, self._specs[name]) for name, value in queries.items()})
+        )
+        shares = _shares(frame.names, weights)
+        parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name, rows, vectors in _embedded(self.model, frame, frame.names, EMBED_ROWS):
+            part = parts.setdefault(name, (np.zeros((len(frame), vectors.shape[1])), frame[name].present))[0]
+            part[rows] = vectors
+        return _compose(parts, shares, layout)
+
+    # --- changing -----------------------------------------------------------------------------------------------
+
+    def add(self, data: Modalities | Mapping[str, Any], *, metadata: Any = None) -> None:
+        """Embed and put in new rows; an id that has entries of the same modality already is refused."""
+        self._write(Modalities.of(data), metadata, replace=False)
+
+    def update(self, data: Modalities | Mapping[str, Any], *, metadata: Any = None) -> None:
+        """Embed and put in rows in place of what their ids had in the modalities given; nothing stale stays."""
+        self._write(Modalities.of(data), metadata, replace=True)
+
+    def delete(self, ids: Any, *, modality: str | None = None) -> int:
+        """Take out all entries of these ids; returns how many vectors left."""
+        return self.index.delete(ids, modality)
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _write(self, frame: Modalities, metadata: Any, *, replace: bool) -> None:
+        columns = _columns(metadata, len(frame))
+        _refuse_unknown(frame.names, self._specs)
+        put = self.index.update if replace else self.index.add
+        for name in frame.names:
+            rows = _entry_rows(frame, name)
+            for block in _blocks(frame.ids[rows], rows):
+                found = list(_embedded(self.model, frame[block], (name,), EMBED_ROWS))
+                vectors = np.concatenate([vectors for _, _, vectors in found])
+                told = {column: [values[i] for i in block] for column, values in columns.items()}
+                put(name, frame.ids[block], vectors, told)
+            lacking = frame.ids[~frame[name].present]
+            gone = lacking[~np.isin(lacking, frame.ids[rows])]
+            if replace and len(gone):
+                self.index.delete(gone, name)
+
+    def _row(self, row: str | int, weights: Mapping[str, float] | None) -> tuple[np.ndarray, int]:
+        found = self.index.vectors(row)
+        if not found:
+            raise ModalityError(f"The index has no entry with id {row!r}.")
+        known = sorted(found)
+        unknown = [name for name in weights or () if name not in found]
+        if unknown:
+            raise ModalityError(f"Row {row!r} has no {unknown}; it has {known}.{suggest(unknown[0], known)}")
+        shares = {name: 1.0 if weights is None else float(weights[name]) for name in weights or known}
+        parts = {name: (found[name].mean(axis=0)[None], np.ones(1, dtype=bool)) for name in shares}
+        return _compose(parts, shares, self.index.layout), sum(map(len, found.values()))
+
+
+def _specs(model: Any) -> dict[str, Spec]:
+    """What the model (or the first fitted step of a pipeline) knows of its modalities."""
+    steps = [step for _, step in getattr(model, "steps", [("", model)])]
+    family = getattr(steps[-1], "family", "coordination")
+    if family != "coordination":
+        raise ModalityError(
+            f"A Retriever needs a coordination, whose transform gives vectors of each modality in one space; {type(steps[-1]).__name__} "
+            f"is a {family}. Take one of polymodal.coordination (CCA, CLIP)."
+        )
+    for step in steps:
+        if hasattr(step, "modalities_"):
+            return dict(step.modalities_)
+    raise NotFittedError(f"This {type(model).__name__} is not fitted yet. Call fit(data) first.")
+
+
+def _refuse_unknown(names: Any, specs: Mapping[str, Spec]) -> None:
+    unknown = [name for name in names if name not in specs]
+    if unknown:
+        raise ModalityError(
+            f"The model has no modality {', '.join(map(repr, unknown))}; it has {list(specs)}.{suggest(str(unknown[0]), specs)} "
+            "Ask with one of these, or fit a model on data that have it."
+        )
+
+
+def _embedded(
+    model: Any, frame: Modalities, names: Sequence[str], step: int
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(modality, rows, vectors) of the rows that have it, `step` rows at a time and one modality at a time."""
+    for name in names:
+        rows = np.flatnonzero(frame[name].present)
+        column = frame.select(name)
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            out = model.transform(column[block])
+            if not isinstance(out, Modalities) or name not in out or out[name].kind != "vector":
+                raise ModalityError(
+                    f"A Retriever needs a model whose transform gives one vector per row for {name!r}, {type(model).__name__} gave {out!r}."
+                )
+            yield name, block, np.asarray(out[name].values())
+
+
+def _entry_rows(frame: Modalities, name: str) -> np.ndarray:
+    """Rows that make entries: one for each distinct value of an id; rows of one id stand together."""
+    column = frame[name]
+    codes = column.identity if column.kind == "text" else column.index
+    _, keys = np.unique(frame.ids, return_inverse=True)
+    present = np.flatnonzero(column.present)
+    pairs = np.stack([keys.ravel()[present], codes[present]], axis=1)
+    rows = present[np.sort(np.unique(pairs, axis=0, return_index=True)[1])]
+    first: dict[int, int] = {}
+    return rows[
+        np.argsort([first.setdefault(int(keys.ravel()[r]), i) for i, r in enumerate(rows)], kind="stable")
+    ]
+
+
+def _blocks(ids: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows in commits of about 65,536 that never split an id."""
+    start = 0
+    while start < len(rows):
+        stop = min(start + COMMIT_ROWS, len(rows))
+        while stop < len(rows) and ids[stop] == ids[stop - 1]:
+            stop += 1
+        yield rows[start:stop]
+        start = stop
+
+
+def _batch(value: Any, spec: Spec) -> Any:
+    """One value becomes a batch of one; a batch stays."""
+    if isinstance(value, str | Path):
+        return [value] if spec.kind == "text" else [Path(value)]
+    if (
+        isinstance(value, Sequence)
+        and value
+        and all(isinstance(v, str | Path) for v in value)
+        and spec.kind != "text"
+    ):
+        return [Path(v) for v in value]
+    if isinstance(value, np.ndarray | list) and spec.kind in ("vector", "grid", "sequence", "sound"):
+        single = {"vector": 1, "sequence": 2, "sound": 1, "grid": max(2, len(spec.shape))}[spec.kind]
+        axes = np.ndim(value) if isinstance(value, np.ndarray) or not _ragged(value) else 0
+        if axes == single and (spec.kind != "vector" or spec.shape != (1,) or len(value) == 1):
+            return [np.asarray(value)]
+    return value
+
+
+def _ragged(values: list[Any]) -> bool:
+    """A list of arrays, of values that may be missing, or of unequal lengths: a batch."""
+    return (
+        any(v is None or isinstance(v, np.ndarray) for v in values) or len({np.shape(v) for v in values}) > 1
+    )
+
+
+def _shares(names: Sequence[str], weights: Mapping[str, float] | None) -> dict[str, float]:
+    unknown = [name for name in weights or () if name not in names]
+    if unknown:
+        raise ModalityError(
+            f"weights name {unknown}, the query has {list(names)}.{suggest(str(unknown[0]), names)}"
+        )
+    return {name: float((weights or {}).get(name, 1.0)) for name in names}
+
+
+def _compose(
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray]], shares: Mapping[str, float], layout: Layout
+) -> Float[np.ndarray, "q d"]:
+    """The weighted sum of the parts that are present on each row."""
+    if not parts:
+        raise ModalityError(f"A query needs a value of at least one modality, got none of {list(shares)}.")
+    rows = len(next(iter(parts.values()))[1])
+    total, weight, any_present = np.zeros((rows, layout.dim)), np.zeros(rows), np.zeros(rows, dtype=bool)
+    for name, (vectors, present) in parts.items():
+        layout.prepare_vectors(vectors)
+        z = normalize(vectors).astype(np.float64) if layout.metric == "cosine" else vectors
+        total += shares[name] * np.where(present[:, None], z, 0)
+        weight += shares[name] * present
+        any_present |= present & (shares[name] != 0)
+    if not any_present.all():
+        raise ModalityError(
+            f"Each query needs a value of {list(shares)} that counts; queries {np.flatnonzero(~any_present)[:3].tolist()} have none."
+        )
+    if layout.metric != "cosine":
+        total /= np.where(weight > 0, weight, 1)[:, None]
+    elif len(parts) > 1 and (np.linalg.norm(total, axis=1) < 1e-6).any():
+        raise ModalityError(f"The weights {dict(shares)} cancel: the composed query is zero. Change them.")
+    return layout.prepare_vectors(total)
+
+
+def _columns(metadata: Any, n: int) -> dict[str, list[Any]]:
+    """Columns of a mapping or a pandas frame, one value a row."""
+    if metadata is None:
+        return {}
+    if not hasattr(metadata, "keys"):
+        raise ModalityError(
+            f"metadata needs columns, a mapping or a pandas frame, got {type(metadata).__name__}."
+        )
+    columns = {str(name): list(metadata[name]) for name in metadata.keys()}  # noqa: SIM118 (a frame iterates so too)
+    wrong = {name: len(values) for name, values in columns.items() if len(values) != n}
+    if wrong:
+        raise ModalityError(f"metadata needs one value per row ({n}), got {wrong}.")
+    return columns

@@ -25,5 +25,6 @@ __getattr__, __dir__, __all__ = attach(
         "PointSetEncoder": "points",
         "SoundEncoder": "sound",
         "ModuleEncoder": "custom",
+        "Vectorize": "vectorize",
     },
 )

@@ -3,7 +3,7 @@ r"""Additive fusion: each modality adds its own contribution. $z = \sum_m W_m f_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -109,7 +109,7 @@ class AdditiveFusion(SupervisedFusion):
         encoders: Mapping[str, Encoder] | None = None,
         embedding_dim: int = 32,
         task: Task = "auto",
-        modality_dropout: float = 0.1,
+        modality_dropout: float = 0.3,
         training: Training | None = None,
         random_state: RandomState = None,
     ) -> None:
@@ -122,7 +122,7 @@ class AdditiveFusion(SupervisedFusion):
         self.random_state = random_state
 
     @classmethod
-    def _examples(cls) -> list[Self]:
+    def _examples(cls) -> list[AdditiveFusion]:
         options = Training(max_epochs=2, batch_size=16)
         return [cls(3, embedding_dim=4, modality_dropout=0.3, training=options, random_state=0)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.utils import Tags
@@ -122,7 +122,8 @@ def _gives_probabilities(model: LateFusion) -> bool:
 class LateFusion(Fusion):
     r"""One scikit-learn model per modality, each fitted on the rows that have it; then their decisions are combined.
 
-    A modality that a row lacks is left out and the rest is renormalised: nothing is imputed.
+    A modality that a row lacks is left out and the rest is renormalised: nothing is imputed. Pictures, texts, sounds and
+    sequences become vectors first (`polymodal.encoders.Vectorize`, which sees no target).
 
     Args:
         rule: `"mean"` averages probabilities (soft vote) or quantities. `"product"` multiplies evidence, exact where the
@@ -176,7 +177,7 @@ class LateFusion(Fusion):
         self.random_state = random_state
 
     @classmethod
-    def _examples(cls) -> list[Self]:
+    def _examples(cls) -> list[LateFusion]:
         return [cls(), cls("stacking", cv=3), cls("product", weights="validation", cv=3)]
 
     # --- learning ---------------------------------------------------------------------------------------------------
@@ -275,9 +276,9 @@ class LateFusion(Fusion):
         self._vectorizer: Any = None
         if not others:
             return data
-        from polymodal.encoders import Vectorize
+        from polymodal.encoders.vectorize import Vectorize
 
-        self._vectorizer = Vectorize().fit(data.select(*others))
+        self._vectorizer = Vectorize(random_state=0).fit(data.select(*others))
         return self._vectors(data)
 
     def _vectors(self, data: Modalities) -> Modalities:

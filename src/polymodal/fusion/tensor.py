@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -98,8 +97,18 @@ class TensorLayer(nn.Module):
         self.n_components = n_components
         shape = [d + 1 for d in self.dims.values()]
         _check_size(self.dims, n_components)
-        bound = 1 / math.sqrt(math.prod(shape))
-        self.weight = nn.Parameter(torch.empty(n_components, *shape).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.zeros(n_components, *shape))
+        self._start_additive()
+
+    def _start_additive(self) -> None:
+        """Products start at zero, the terms of one modality as in early fusion: it begins as `AdditiveLayer` does."""
+        bound = 1 / math.sqrt(sum(self.dims.values()))
+        ones: list[int | slice] = list(self.dims.values())  # the place of the appended 1 on each axis
+        with torch.no_grad():
+            self.weight[(slice(None), *ones)].uniform_(-bound, bound)
+            for axis, dim in enumerate(self.dims.values()):
+                line = [slice(dim) if other == axis else place for other, place in enumerate(ones)]
+                self.weight[(slice(None), *line)].uniform_(-bound, bound)
 
     def forward(
         self,
@@ -114,6 +123,18 @@ class TensorLayer(nn.Module):
         values, _ = fill_absent(inputs, present, self.dims)
         with_one = [nn.functional.pad(values[name], (0, 1), value=1.0) for name in self.dims]
         return tensor_contract(with_one, self.weight)
+
+
+class _BoundedTensorLayer(TensorLayer):
+    """Features go through tanh first: products of many unbounded ones explode."""
+
+    def forward(
+        self,
+        inputs: Mapping[str, Float[Tensor, "n _"]],
+        present: Mapping[str, Bool[Tensor, " n"]] | None = None,
+    ) -> Float[Tensor, "n k"]:
+        values, has = fill_absent(inputs, present, self.dims)
+        return super().forward({name: value.tanh() for name, value in values.items()}, has)
 
 
 def _check_size(dims: Mapping[str, int], n_components: int) -> None:
@@ -131,7 +152,8 @@ class TensorFusion(SupervisedFusion):
 
     $$ z = W \cdot \mathrm{vec}\big([f_1(x_1);1] \otimes \dots \otimes [f_M(x_M);1]\big), \qquad \hat y = H z + h $$
 
-    Learns what modalities mean together (irony: the words against the voice). Costs prod_m (d_m + 1) coefficients.
+    Each f_m ends in tanh, for products of many unbounded features explode. Training starts from additive fusion, with all
+    products at zero. Learns what modalities mean together (irony: the words against the voice). Costs prod_m (d_m + 1) coefficients.
 
     Args:
         n_components: Size of z.
@@ -165,7 +187,7 @@ class TensorFusion(SupervisedFusion):
         encoders: Mapping[str, Encoder] | None = None,
         embedding_dim: int | None = None,
         task: Task = "auto",
-        modality_dropout: float = 0.1,
+        modality_dropout: float = 0.3,
         training: Training | None = None,
         random_state: RandomState = None,
     ) -> None:
@@ -178,12 +200,12 @@ class TensorFusion(SupervisedFusion):
         self.random_state = random_state
 
     @classmethod
-    def _examples(cls) -> list[Self]:
+    def _examples(cls) -> list[TensorFusion]:
         options = Training(max_epochs=2, batch_size=16)
         return [cls(3, embedding_dim=3, modality_dropout=0.3, training=options, random_state=0)]
 
     def _make_layer(self, dims: Mapping[str, int]) -> nn.Module:
-        return TensorLayer(dims, self.n_components)
+        return _BoundedTensorLayer(dims, self.n_components)
 
     def _embedding_dim(self, n_modalities: int) -> int:
         if self.embedding_dim is not None:

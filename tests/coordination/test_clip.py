@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import polymodal.coordination.clip as clip_file
+from polymodal.coordination import CLIP
+from polymodal.coordination.clip import CLIPModule, chosen_pairs, clip_loss, retrieval_score
+from polymodal.core import Modalities, Modality
+from polymodal.core.errors import ConfigError, ModalityError
+from polymodal.encoders.text import BagOfTokensEncoder
+from polymodal.encoders.vector import MLPEncoder
+from polymodal.nn.towers import Towers
+from polymodal.persistence import load, save
+from polymodal.training import Training
+from polymodal.training.batches import make_batch
+from polymodal.training.validation import hold_out
+
+QUICK = Training(max_epochs=2, batch_size=16, device="cpu", progress=False)
+
+
+def shared_factors(rng: np.random.Generator, n: int = 200, noise: float = 0.1) -> Modalities:
+    factors = rng.normal(size=(n, 4))
+    return Modalities(
+        {
+            "left": factors @ rng.normal(size=(4, 8)) + noise * rng.normal(size=(n, 8)),
+            "right": np.tanh(factors @ rng.normal(size=(4, 6))) + noise * rng.normal(size=(n, 6)),
+        }
+    )
+
+
+def arrays(model: CLIP, data: Modalities) -> dict[str, np.ndarray]:
+    return {name: column.observed() for name, column in model.transform(data).items()}
+
+
+# --- functions ------------------------------------------------------------------------------------------------------
+
+
+def test_pairs() -> None:
+    assert chosen_pairs(["b", "a", "c"], "all") == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert chosen_pairs(["b", "a", "c"], "b") == [("b", "a"), ("b", "c")]
+    with pytest.raises(ModalityError, match="Did you mean 'image'"):
+        chosen_pairs(["image", "text"], "imge")
+
+
+def test_retrieval_score_by_hand() -> None:
+    eye, codes = np.eye(3), np.arange(3)
+    assert retrieval_score(eye, eye, codes, codes) == 1.0
+    # every vector points at the next one's partner: its own is tied second of three, expected 1/2 (1/2 + 1/3)
+    assert retrieval_score(eye, eye[[1, 2, 0]], codes, codes) == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_retrieval_score_counts_each_thing_once_and_every_caption_as_right() -> None:
+    pictures = np.eye(2)[[0, 0, 1]]
+    captions = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    assert retrieval_score(pictures, captions, np.array([0, 0, 1]), np.arange(3)) == 1.0
+    swapped = captions[[0, 2, 1]]  # one caption of picture 0 lies at picture 1
+    there = 1.0 / 2 + (1 / 2) / 2  # picture 0 finds a caption first; picture 1 finds its own second
+    back = (1 + 1 / 2 + 1 / 2) / 3
+    assert retrieval_score(pictures, swapped, np.array([0, 0, 1]), np.arange(3)) == pytest.approx(
+        (there + back) / 2
+    )
+
+
+# --- module ---------------------------------------------------------------------------------------------------------
+
+
+def module_and_batch(
+    data: Modalities, temperature: float = 0.07
+) -> tuple[CLIPModule, object, dict[str, torch.Tensor]]:
+    torch.manual_seed(0)
+    encoders = {
+        name: MLPEncoder(width=8).build(MLPEncoder().prepare(column), 4) for name, column in data.items()
+    }
+    module = CLIPModule(Towers(encoders), temperature)
+    batch = make_batch(data, np.arange(len(data)), module.towers.collates)
+    return module, batch, {name: torch.from_numpy(column.identity) for name, column in data.items()}
+
+
+def test_log_inverse_temperature_starts_at_ln_1_over_007_and_is_clipped_at_100(
+    rng: np.random.Generator,
+) -> None:
+    data = shared_factors(rng, 8)
+    assert CLIPModule(Towers({})).log_scale.item() == pytest.approx(math.log(1 / 0.07), rel=1e-6)
+    module, batch, codes = module_and_batch(data, temperature=1e-4)
+    clip_loss(module, batch, codes, [("left", "right")]).backward()
+    assert module.log_scale.exp().item() == pytest.approx(100.0, rel=1e-5)
+    assert module.log_scale.grad is not None
+    assert (
+        module.log_scale.grad.item() > 0
+    )  # random vectors: the scale is too high, and the gradient still says so
+
+
+def test_loss_is_the_mean_of_row_and_column_cross_entropy(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 12)
+    module, batch, codes = module_and_batch(data)
+    vectors, _ = module(batch.columns)
+    logits = vectors["left"] @ vectors["right"].T / 0.07
+    rows = torch.arange(12)
+    expected = (
+        torch.nn.functional.cross_entropy(logits, rows) + torch.nn.functional.cross_entropy(logits.T, rows)
+    ) / 2
+    assert clip_loss(module, batch, codes, [("left", "right")]).item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
+def test_a_batch_without_a_pair_has_a_zero_gradient(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 4).without("left", [0, 1]).without("right", [2, 3])
+    module, batch, codes = module_and_batch(data)
+    loss = clip_loss(module, batch, codes, [("left", "right")])
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is None or not p.grad.any() for p in module.parameters())
+
+
+# --- estimator ------------------------------------------------------------------------------------------------------
+
+
+def test_finds_partners_it_never_saw(rng: np.random.Generator) -> None:
+    data = shared_factors(rng)
+    model = CLIP(8, training=Training(max_epochs=30, batch_size=50, progress=False), random_state=0).fit(
+        data[:150]
+    )
+    held = data[150:]
+    assert model.score(held) > 0.6  # chance: 0.09
+    assert model.history_.loss[-1] < 0.5 * model.history_.loss[0]
+    vectors = model.transform(held)
+    assert vectors.names == held.names
+    for _, column in vectors.items():
+        assert column.values().dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(column.values(), axis=1), 1, atol=1e-5)
+
+
+def test_each_stored_value_is_encoded_once(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 30)
+    model = CLIP(4, training=QUICK, random_state=0).fit(data)
+    shared = data.assign({"left": Modality(data["left"].store, np.arange(30) // 5)})
+    out = model.transform(shared)["left"]
+    assert len(out.store) == 6
+    assert np.array_equal(out.index, np.arange(30) // 5)
+
+
+def test_sharing_a_store_equals_repeating_its_values(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 30)
+    index = np.arange(30) // 5
+    once = data.assign({"left": Modality(data["left"].store[:6], index)})
+    repeated = data.assign({"left": data["left"].store[:6][index]})
+    fits = [CLIP(4, training=QUICK, random_state=0).fit(d) for d in (once, repeated)]
+    for name, values in arrays(fits[0], once).items():
+        np.testing.assert_allclose(values, arrays(fits[1], repeated)[name], atol=1e-4)
+
+
+def test_rows_with_one_modality_are_skipped(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 40)
+    lonely = data.without("left", slice(30, 35)).without("right", slice(35, 40))
+    a = CLIP(4, training=QUICK, random_state=0).fit(lonely)
+    b = CLIP(4, training=QUICK, random_state=0).fit(data[:30])
+    np.testing.assert_allclose(arrays(a, data)["left"], arrays(b, data)["left"], atol=1e-6)
+
+
+def test_one_modality_binds_others_that_never_meet(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 60).assign({"third": rng.normal(size=(60, 3))})
+    apart = data.without("right", slice(0, 30)).without("third", slice(30, 60))
+    model = CLIP(4, training=QUICK, pairs="left", random_state=0).fit(apart)
+    assert set(model.transform(apart).names) == {"left", "right", "third"}
+    assert 0 < model.score(apart) <= 1
+    with pytest.raises(ModalityError, match="third"):
+        CLIP(4, training=QUICK, pairs="left").fit(
+            data.without("left", slice(30, 60)).without("third", slice(0, 30))
+        )
+
+
+@pytest.mark.parametrize("encoder", [BagOfTokensEncoder(width=8, vocabulary=50)])
+def test_pictures_and_texts_are_saved(
+    rng: np.random.Generator, tmp_path: Path, encoder: BagOfTokensEncoder
+) -> None:
+    data = Modalities(
+        {
+            "a.picture": rng.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8),
+            "text": [f"word{i} and {i % 3}" for i in range(12)],
+        }
+    )
+    model = CLIP(4, encoders={"text": encoder}, training=QUICK, random_state=0).fit(data)
+    again = load(save(model, tmp_path / "model"))
+    for name, values in arrays(model, data).items():
+        assert np.array_equal(values, arrays(again, data)[name])
+    assert again.temperature_ == model.temperature_
+    assert again.history_ == model.history_
+
+
+def test_held_out_rows_share_nothing_with_training_rows() -> None:
+    values = np.arange(40.0)[:, None]
+    data = Modalities({"left": values // 4, "right": values}, ids=np.arange(40) // 4 * 10)
+    codes = {name: column.identity for name, column in data.items()}
+    groups = clip_file._groups(data, codes, 0.25)
+    train, held = hold_out(data, 0.25, groups, 0)
+    assert len(held) >= 10
+    assert not set(data["left"].identity[train]) & set(data["left"].identity[held])
+    assert (
+        clip_file._groups(data.assign({"left": values // 20}), codes | {"left": np.arange(40) // 20}, 0.25)
+        is None
+    )
+
+
+def test_early_stopping(rng: np.random.Generator) -> None:
+    noise = Modalities({"left": rng.normal(size=(60, 5)), "right": rng.normal(size=(60, 5))})
+    options = Training(max_epochs=40, batch_size=20, validation=0.3, patience=2, progress=False)
+    model = CLIP(4, training=options, random_state=0).fit(noise)
+    assert model.history_.stopped_early
+    assert len(model.history_.validation_loss) == model.history_.epochs < 40
+
+
+def test_interrupted_training_goes_on_exactly(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = shared_factors(rng, 32)
+    whole = CLIP(4, training=QUICK, random_state=0).fit(data)
+    kept = Training(max_epochs=2, batch_size=16, device="cpu", progress=False, checkpoint=tmp_path / "kept")
+    calls = []
+
+    def interrupted(*arguments: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 3:  # in the second epoch of two steps
+            raise KeyboardInterrupt
+        return clip_loss(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clip_file, "clip_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            CLIP(4, training=kept, random_state=0).fit(data)
+    resumed = CLIP(4, training=kept, random_state=0).fit(data)
+    for name, values in arrays(whole, data).items():
+        np.testing.assert_allclose(arrays(resumed, data)[name], values, atol=1e-6)
+
+
+def test_one_pair_a_batch_learns_nothing_but_works(rng: np.random.Generator) -> None:
+    one = Training(max_epochs=1, batch_size=1, progress=False)
+    model = CLIP(4, training=one, random_state=0).fit(shared_factors(rng, 6))
+    assert model.history_.loss[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_refusals_are_sentences(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 10)
+    with pytest.raises(ModalityError, match="one and the same 'text'"):
+        CLIP(4, training=QUICK).fit(data.assign({"text": ["a cat"] * 10}))
+    apart = data.without("left", slice(0, 5)).without("right", slice(5, 10))
+    with pytest.raises(ModalityError, match=r"meets another, got \{'left': 0, 'right': 0\}"):
+        CLIP(4, training=QUICK).fit(apart)
+    with pytest.raises(ConfigError, match="temperature above 0"):
+        CLIP(4, temperature=0.0).fit(data)
+    with pytest.raises(ConfigError, match="n_components of at least 1"):
+        CLIP(0).fit(data)
+    model = CLIP(4, training=QUICK, random_state=0).fit(data)
+    with pytest.raises(ModalityError, match="rows that have two of"):
+        model.score(data.select("left"))
+
+
+WORKER = """
+import sys
+import numpy as np, torch, torch.distributed as dist
+from polymodal.coordination import CLIP
+from polymodal.core import Modalities
+from polymodal.training import Training
+
+rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(1)
+if size > 1:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+rng = np.random.default_rng(0)
+left = rng.normal(size=(23, 5))
+data = Modalities({"left": left[np.arange(23) // 2], "right": left[:, ::-1] ** 3}).without("right", [4, 9])
+model = CLIP(4, training=Training(max_epochs=3, batch_size=8, device="cpu", progress=False), random_state=0).fit(data)
+if rank == 0:
+    np.savez(f"{folder}/of{size}.npz", losses=model.history_.loss, left=model.transform(data)["left"].values())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(WORKER))
+    started = [
+        subprocess.Popen([sys.executable, str(script), str(rank), str(size), str(tmp_path)])
+        for size in (1, 2)
+        for rank in range(size)
+    ]
+    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    one, two = (np.load(tmp_path / f"of{size}.npz") for size in (1, 2))
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    np.testing.assert_allclose(two["left"], one["left"], atol=1e-4)

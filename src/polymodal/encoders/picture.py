@@ -23,7 +23,7 @@ from polymodal.encoders.base import (
     value_blocks,
 )
 from polymodal.nn.attention import TransformerBlock
-from polymodal.nn.convolution import ResidualConv2d
+from polymodal.nn.convolution import ResidualConv2d, group_norm
 from polymodal.nn.pooling import AttentionPool
 from polymodal.nn.positions import sine_positions
 
@@ -111,7 +111,7 @@ class ConvModule(PictureModule):
                 padding=max(1, stride - 1),
                 bias=False,
             ),
-            nn.GroupNorm(math.gcd(8, width), width),
+            group_norm(width),
             nn.ReLU(inplace=True),
         )
         widths = [width * 2**i for i in range(3)]

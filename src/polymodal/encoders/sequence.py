@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -42,11 +43,10 @@ def thin(sequences: Ragged, most: int) -> Ragged:
 def sequence_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
     """Mean and scale of each feature over all steps of the training sequences."""
     check_kind(encoder, modality)
-    mean, scale = mean_and_scale(
-        block.values.reshape(len(block.values), -1) for block in value_blocks(modality)
-    )
-    if len(mean) != max(1, int(np.prod(modality.shape))):  # every sequence is empty
-        mean, scale = [0.0] * int(np.prod(modality.shape)), [1.0] * int(np.prod(modality.shape))
+    width = math.prod(modality.shape)
+    mean, scale = mean_and_scale(block.values.reshape(-1, width) for block in value_blocks(modality))
+    if len(mean) != width:  # every sequence is empty
+        mean, scale = [0.0] * width, [1.0] * width
     return {"mean": mean, "scale": scale}
 
 
@@ -61,16 +61,12 @@ class SequenceModule(EncoderModule):
     def collate(self, values: Any) -> dict[str, Tensor]:
         """A `Ragged` -> standardised float32 steps (u, t, d) and a mask; longer sequences are thinned to `max_length` steps."""
         sequences = thin(values, self.max_length)
-        steps = sequences.values.reshape(len(sequences.values), -1)
-        if steps.shape[1] != len(self._mean) and len(steps):
+        steps = sequences.values.reshape(-1, math.prod(sequences.step_shape))
+        if steps.shape[1] != len(self._mean):
             raise ModalityError(
                 f"Sequences had {len(self._mean)} features a step in training, got {steps.shape[1]}."
             )
-        standard = (
-            ((steps - self._mean) / self._scale).astype(np.float32)
-            if len(steps)
-            else np.zeros((0, len(self._mean)), np.float32)
-        )
+        standard = ((steps - self._mean) / self._scale).astype(np.float32)
         padded, mask = Ragged(standard, sequences.offsets).pad(max(1, int(sequences.lengths.max(initial=0))))
         return {"steps": torch.from_numpy(padded), "mask": torch.from_numpy(mask)}
 

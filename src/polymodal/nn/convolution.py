@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from polymodal.core.typing import Bool, Float
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Normalisation over up to eight groups of at least four channels: unlike a batch norm, each item stands alone."""
+    return nn.GroupNorm(math.gcd(8, max(1, channels // 4)), channels)
+
+
 class ResidualConv2d(nn.Module):
     """Two 3 x 3 convolutions with group normalisation, added to their input (He et al. 2016; Wu and He 2018).
 
@@ -21,9 +26,9 @@ class ResidualConv2d(nn.Module):
     def __init__(self, n_in: int, n_out: int, *, stride: int = 1) -> None:
         super().__init__()
         self.first = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)
-        self.norm_first = nn.GroupNorm(math.gcd(8, n_out), n_out)
+        self.norm_first = group_norm(n_out)
         self.second = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
-        self.norm_second = nn.GroupNorm(math.gcd(8, n_out), n_out)
+        self.norm_second = group_norm(n_out)
         same = n_in == n_out and stride == 1
         self.skip: nn.Module = nn.Identity() if same else nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False)
         self.activation = nn.ReLU(inplace=True)

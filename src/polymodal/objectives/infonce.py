@@ -4,7 +4,7 @@ Prediction, written before the tiled form: materialised, the symmetric loss take
 backward (6 x 2 n^2 d operations) and holds four n x n arrays. One sweep of tiles gives the log-sum-exp of rows and
 columns from one product; one recompute sweep gives both gradients from one product and feeds two more: 4 x 2 n^2 d,
 so at least 1.5x faster where products dominate, more because softmax passes stay in cache; memory is one tile beside
-the two gradients. Outcome: benchmarks/bench_info_nce.py (figures in docs/decisions/tiled-info-nce.md).
+the two gradients. Outcome: benchmarks/bench_info_nce.py (figures in docs/decisions/0010-tiled-info-nce.md).
 """
 
 from __future__ import annotations

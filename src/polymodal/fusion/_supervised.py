@@ -63,7 +63,7 @@ def _gives_probabilities(model: SupervisedFusion) -> bool:
     task = getattr(model, "task_", model.task)
     if task == "regression":
         raise AttributeError(
-            f"This {type(model).__name__} predicts quantities: it has predict, not predict_proba."
+            f"This {type(model).__name__} predicts quantities: it has predict, and no probabilities."
         )
     return True
 
@@ -175,29 +175,37 @@ class SupervisedFusion(Fusion):
     def _transform(self, data: Modalities) -> np.ndarray:
         return self._infer(data, lambda module, batch: {"z": module.fuse(batch)})["z"]
 
-    def decision_function(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n q"]:
-        """What the head gives: log-odds up to a constant per row (classes, labels), or standardised quantities.
+    def _outputs(self, data: Modalities | Mapping[str, Any]) -> np.ndarray:
+        """What the head gives, (n, outputs) in float64."""
+        frame = self._check_known(data)
+        self._check_some_present(frame)
+        return self._infer(frame, lambda module, batch: {"y": module(batch)})["y"].astype(np.float64)
+
+    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
+    def decision_function(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n ..."]:
+        """Log-odds: of the second of two classes (n,); up to a constant per row of each of more classes, or of each label.
 
         Raises:
             ModalityError: a row that has none of the fitted modalities.
         """
-        frame = self._check_known(data)
-        self._check_some_present(frame)
-        return self._infer(frame, lambda module, batch: {"y": module(batch)})["y"].astype(np.float64)
+        outputs = self._outputs(data)
+        two = self.task_ == "classification" and outputs.shape[1] == 2
+        odds: np.ndarray = outputs[:, 1] - outputs[:, 0] if two else outputs
+        return odds
 
     @available_if(_gives_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
     def predict_proba(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
         """Probability of each class (rows sum to 1), in the order of `classes_`; or of each label."""
         from scipy.special import expit, softmax
 
-        outputs = self.decision_function(data)
+        outputs = self._outputs(data)
         probability: np.ndarray = expit(outputs) if self.task_ == "multilabel" else softmax(outputs, axis=1)
         return probability
 
     def predict(self, data: Modalities | Mapping[str, Any]) -> Shaped[np.ndarray, "n ..."]:
         """The likeliest class, the labels that are likelier than not, or the quantities."""
         if self._check_fitted_task() == "regression":
-            return self._target.restore(self.decision_function(data))
+            return self._target.restore(self._outputs(data))
         return self._target.decide(self.predict_proba(data))
 
     def _check_fitted_task(self) -> str:

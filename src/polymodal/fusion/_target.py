@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ KnownTask = Literal["classification", "regression", "multilabel"]
 _MANY_CLASSES = 20
 
 
-def resolve_task(y: Shaped[np.ndarray, "n ..."], task: Task = "auto") -> KnownTask:
+def resolve_task(y: Shaped[np.ndarray, "n ..."], task: str = "auto") -> KnownTask:
     """Which task a target poses.
 
     Strings, Booleans and integers are classes; floating-point numbers are quantities; several columns of 0 and 1
@@ -50,10 +50,10 @@ def resolve_task(y: Shaped[np.ndarray, "n ..."], task: Task = "auto") -> KnownTa
         )
     if task == "classification" and columns:
         raise ModalityError(f"task='classification' needs one class per row, got shape {y.shape}.")
-    return _numbers(y, task) if task == "regression" else task
+    return _numbers(y, task) if task == "regression" else cast(KnownTask, task)
 
 
-def _numbers(y: np.ndarray, task: Task) -> Literal["regression"]:
+def _numbers(y: np.ndarray, task: str) -> Literal["regression"]:
     if y.dtype.kind not in "biuf":
         raise ModalityError(f"task={task!r} on several columns or quantities needs numbers, got {y.dtype}.")
     return "regression"
@@ -78,7 +78,7 @@ class Target:
     flat: bool
 
     @classmethod
-    def of(cls, y: Shaped[np.ndarray, "n ..."], task: Task = "auto") -> Target:
+    def of(cls, y: Shaped[np.ndarray, "n ..."], task: str = "auto") -> Target:
         """Learn the coding of `y`.
 
         Raises:

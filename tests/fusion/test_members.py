@@ -1,0 +1,47 @@
+"""One model per modality: what it says of unseen classes, and of rows out of fold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.naive_bayes import GaussianNB
+
+from polymodal import Modalities
+from polymodal.fusion._members import class_priors, fit_members, member_probabilities, out_of_fold, spread
+from polymodal.fusion._target import Target
+
+
+def test_unseen_classes_keep_their_prior() -> None:
+    full = spread(np.array([[0.25, 0.75]]), np.array([0, 2]), np.array([0.3, 0.5, 0.2]))
+    np.testing.assert_allclose(full, [[0.125, 0.5, 0.375]])
+
+
+def test_a_single_class_leaves_the_prior() -> None:
+    target = Target.of(np.array([0, 1, 1, 1]))
+    models = fit_members(GaussianNB(), np.ones((2, 1)), np.ones((2, 1)), target)
+    assert models == [None]
+    prior = class_priors(target, np.array([0, 1, 1, 1]))
+    np.testing.assert_allclose(
+        member_probabilities(models, np.ones((3, 1)), prior), np.tile(prior, (3, 1, 1))
+    )
+
+
+def test_answers_out_of_fold_never_use_their_own_fold(rng: np.random.Generator) -> None:
+    """Changing a fold's targets changes no answer inside that fold."""
+    data, y = Modalities({"a": rng.normal(size=(40, 2))}), np.arange(40) % 2
+    folds, target = np.repeat([0, 1], 20), Target.of(np.array([0, 1]))
+    changed = np.where(folds == 0, 1 - y, y)
+    first = out_of_fold({"a": GaussianNB()}, data, y, target, folds)
+    second = out_of_fold({"a": GaussianNB()}, data, changed, target, folds)
+    np.testing.assert_array_equal(first[folds == 0], second[folds == 0])
+    assert not np.array_equal(first[folds == 1], second[folds == 1])
+
+
+def test_rows_without_the_modality_have_no_answer(rng: np.random.Generator) -> None:
+    data = Modalities({"a": rng.normal(size=(12, 2)), "b": rng.normal(size=(12, 2))}).without("b", [1, 5])
+    y = np.arange(12) % 2
+    answers = out_of_fold({"a": GaussianNB(), "b": GaussianNB()}, data, y, Target.of(y), np.arange(12) % 3)
+    assert np.isnan(answers[[1, 5], 1]).all()
+    assert np.isfinite(answers[:, 0]).all()
+    with pytest.raises(ValueError, match="two rows"):
+        out_of_fold({"a": GaussianNB()}, data[:2], y[:2], Target.of(y), np.array([0, 1]))

@@ -156,18 +156,12 @@ class _Run:
         parts = split_rows(order, self.options.batch_size)
         total = torch.zeros((), dtype=torch.float64)
         self.module.train()
+        done = 0
         for i, batch in enumerate(self.batches.iterate([distributed.shard(part) for part in parts])):
-            value = self._step(batch, len(parts[i]), (number - 1) * len(parts) + i)
-            total += value * len(parts[i])
-            done = sum(map(len, parts[: i + 1]))
-            report(
-                Progress(
-                    (number - 1) * self.steps + i + 1,
-                    self.options.max_epochs * self.steps,
-                    number,
-                    float(total) / done,
-                )
-            )
+            step = (number - 1) * self.steps + i
+            total += self._step(batch, len(parts[i]), step) * len(parts[i])
+            done += len(parts[i])
+            report(Progress(step + 1, self.options.max_epochs * self.steps, number, float(total) / done))
         self.losses.append(float(total) / len(order))
         self.rates.append(self.optimizer.param_groups[0]["lr"])
 

@@ -26,6 +26,7 @@ def seeded(random_state: RandomState) -> Iterator[int]:
         True
     """
     number = seed_of(random_state)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_available() else []):
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]  # asking for its state would start it
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if started else []):
         torch.manual_seed(number)
         yield number

@@ -255,6 +255,14 @@ def test_compacting_changes_nothing(index: DiskIndex) -> None:
     assert index.search(np.eye(4), 9).ids.tolist() == before
 
 
+def test_many_small_commits_are_merged(index: DiskIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polymodal.retrieval.store.SMALL_FILES", 3)
+    for i in range(10, 19):
+        index.add("image", [i], np.ones((1, 4)), {"batch": [i]})
+    assert index._table.stats()["fragment_stats"]["num_fragments"] <= 4
+    assert index.search(np.ones((1, 4)), 9).ids.tolist() == [[*range(10, 19)]]
+
+
 def test_keys_that_need_quoting(tmp_path: Path) -> None:
     made = DiskIndex.create(tmp_path / "index", Layout(2))
     odd = ["o'clock", 'a "quote"', "line\nbreak", "back\\slash", "ω", "'; DROP TABLE entries; --", ""]

@@ -35,6 +35,8 @@ from polymodal.retrieval.shelf import Shelf, search_shelves
 from polymodal.retrieval.snapshot import take
 
 WISH = "approximate.json"
+SMALL_FILES = 64
+"""Commits of few rows after which their files are merged: each write looks through all of them."""
 _LOCK = ".lock"
 
 
@@ -117,6 +119,7 @@ class DiskIndex:
         with locked(self.folder, _LOCK), told(self.folder, "write to"):
             refuse_taken(modality, self._taken(modality, new.column("id").combine_chunks()))
             self._table.add(new)
+            self._tidy()
 
     def update(
         self, modality: str, ids: Any, vectors: Any, metadata: Mapping[str, Any] | None = None
@@ -130,6 +133,7 @@ class DiskIndex:
             change = self._table.merge_insert(["modality", "id", "part"])
             change = change.when_matched_update_all().when_not_matched_insert_all()
             change.when_not_matched_by_source_delete(among(keys, modality)).execute(new)
+            self._tidy()
 
     def delete(self, ids: Any, modality: str | None = None) -> int:
         """Take out all entries of these keys (of one modality, or of all), in one commit; returns how many left."""
@@ -201,6 +205,10 @@ class DiskIndex:
         values = pa.FixedSizeListArray.from_arrays(pa.array(new.vectors.ravel()), self._layout.dim)
         columns = [pa.array([modality] * len(new), pa.string()), values, *new.table.columns]
         return pa.Table.from_arrays(columns, schema=schema)
+
+    def _tidy(self) -> None:
+        if self._table.stats()["fragment_stats"]["num_small_fragments"] > SMALL_FILES:
+            self._table.optimize(cleanup_older_than=timedelta(days=1))
 
     def _taken(self, modality: str, keys: Any) -> list[Any]:
         import pyarrow.compute as pc

@@ -8,8 +8,18 @@ from polymodal._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "paired_correlations": "correlation",
+        "held_out_correlations": "correlation",
+        "HeldOutCorrelations": "correlation",
+        "wilks_test": "correlation",
+        "WilksTest": "correlation",
+        "permutation_test": "correlation",
+        "PermutationTest": "correlation",
         "Interval": "intervals",
         "bootstrap_interval": "intervals",
+        "accuracy": "classification",
+        "r2": "classification",
+        "roc_auc": "classification",
         "Ranking": "ranking",
         "rank": "ranking",
         "rank_embeddings": "ranking",

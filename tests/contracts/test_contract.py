@@ -14,7 +14,7 @@ def _cases():
                 yield pytest.param(check, id=f"{cls.__name__}{number}:{check.name}")
 
 
-@pytest.mark.parametrize("check", _cases())
+@pytest.mark.parametrize("check", list(_cases()))
 def test_contract(check: Check) -> None:
     if check.skip is not None:
         assert len(check.skip) > 10, "an exemption needs a reason"

@@ -211,7 +211,7 @@ class Modalities:
         cls,
         columns: Mapping[str, Any],
         *,
-        on: Mapping[str, Sequence[Any]],
+        on: Mapping[str, Any],
         how: Literal["outer", "inner"] = "outer",
         nan: NaNPolicy = "raise",
     ) -> Modalities:

@@ -1,0 +1,49 @@
+"""What `import polymodal` and `polymodal --help` cost, beside numpy alone."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+
+def seconds(command: list[str], repeats: int = 5) -> tuple[float, float]:
+    """Median wall time of a whole process, and its peak memory in MiB."""
+    times = []
+    for _ in range(repeats + 1):  # the first run warms the disk's cache
+        begin = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - begin)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return sorted(times[1:])[repeats // 2], peak
+
+
+def run() -> list[dict[str, object]]:
+    python = sys.executable
+    bare, _ = seconds([python, "-c", "pass"])
+    numpy, numpy_mib = seconds([python, "-c", "import numpy"])
+    rows = []
+    for work, command in {
+        "import polymodal": [python, "-c", "import polymodal"],
+        "polymodal --help": [python, "-m", "polymodal.cli", "--help"],
+    }.items():
+        ours, mib = seconds(command)
+        rows.append(
+            {
+                "work": work,
+                "ours_s": ours - bare,
+                "peer": "import numpy",
+                "peer_s": numpy - bare,
+                "ratio": (numpy - bare) / (ours - bare),
+                "ours_mib": mib,
+                "peer_mib": numpy_mib,
+                "agreement": "seconds beyond a bare interpreter",
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(row)

@@ -1,0 +1,78 @@
+"""Every benchmark, side by side with named peers: `make bench`. One table, and benchmarks/results/*.json.
+
+Peers live in environments of their own (`.venv-bench`, and one more for peers that need other versions of numpy), so
+that ours stays what users install. A peer that cannot be installed is said to be absent, and the rest still runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PARTS = ("cca", "info_nce", "dtw", "search", "import_time", "demo")
+ENVIRONMENTS = {
+    ".venv-bench": ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "faiss-cpu"],
+    ".venv-bench-aeon": ["aeon"],
+}
+COLUMNS = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement")
+
+
+def prepare() -> None:
+    """Environments with the peers, made once."""
+    for name, packages in ENVIRONMENTS.items():
+        python = ROOT / name / "bin" / "python"
+        if not python.exists():
+            print(f"Preparing {name} with {', '.join(packages)} ...", flush=True)
+            subprocess.run([sys.executable, "-m", "venv", str(ROOT / name)], check=True)
+            constraint = ["-c", str(ROOT / "constraints.txt")] if name == ".venv-bench" else []
+            for package in packages:
+                done = subprocess.run(
+                    [str(python), "-m", "pip", "install", "-q", *constraint, package], check=False
+                )
+                if done.returncode:
+                    print(f"{package} cannot be installed here; its rows will say so.", flush=True)
+    os.environ.setdefault("POLYMODAL_BENCH_PYTHON", str(ROOT / ".venv-bench" / "bin" / "python"))
+    os.environ.setdefault("POLYMODAL_BENCH_AEON_PYTHON", str(ROOT / ".venv-bench-aeon" / "bin" / "python"))
+
+
+def markdown(rows: list[dict[str, object]]) -> str:
+    """The rows as one table."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(_cell(row.get(column, "")) for column in COLUMNS) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", default=list(PARTS), help=f"some of {', '.join(PARTS)}; all by default"
+    )
+    chosen = parser.parse_args().parts
+    sys.path.insert(0, str(HERE))
+    prepare()
+    RESULTS.mkdir(exist_ok=True)
+    rows: list[dict[str, object]] = []
+    for part in chosen:
+        print(f"\n## {part}", flush=True)
+        found = importlib.import_module(f"bench_{part}").run()
+        (RESULTS / f"{part}.json").write_text(json.dumps(found, indent=1, default=str), encoding="utf-8")
+        print(markdown(found), flush=True)
+        rows += found
+    print("\n## all\n" + markdown(rows))
+    (RESULTS / "table.md").write_text(markdown(rows) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

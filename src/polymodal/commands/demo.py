@@ -52,6 +52,7 @@ class Answer:
         asked: Rows of the indexed characters that were part of the query, as pictures or outlines.
         shown_as: How the answers are shown: "picture" or "name".
         found: Rows of the indexed characters.
+        right: The row that should come first.
         names: Their names.
         scores: Cosine to the query.
     """
@@ -60,6 +61,7 @@ class Answer:
     asked: tuple[int, ...]
     shown_as: str
     found: tuple[int, ...]
+    right: int
     names: tuple[str, ...]
     scores: tuple[float, ...]
 
@@ -260,36 +262,46 @@ def ask(model: Any, characters: Dataset, held_out: np.ndarray, folder: Path) -> 
     def known(character: str) -> int:
         return where.get(ord(character), 0)
 
-    def answer(query: str, vector: np.ndarray, asked: tuple[int, ...], target: str) -> Answer:
+    def answer(query: str, vector: np.ndarray, asked: tuple[int, ...], right: int, target: str) -> Answer:
         hits = retriever.search(vector, 6 + len(asked), target=target)
-        kept = [
-            i for i, point in enumerate(hits.ids[0]) if where[int(point)] not in asked or target == "name"
-        ][:6]
+        own = set(asked) - {right}  # what a query started from is no answer to it
+        kept = [i for i, point in enumerate(hits.ids[0]) if where[int(point)] not in own][:6]
         found = tuple(where[int(hits.ids[0, i])] for i in kept)
         names = tuple(str(hits.metadata["name"][0, i]) for i in kept)
-        return Answer(query, asked, target, found, names, tuple(float(hits.scores[0, i]) for i in kept))
+        return Answer(
+            query, asked, target, found, right, names, tuple(float(hits.scores[0, i]) for i in kept)
+        )
 
     def vector(name: str, value: Any) -> np.ndarray:
         embedded: np.ndarray = retriever.embed({name: value})
         return embedded
 
     picture, outline = characters.data["picture"].values(), characters.data["outline"]
-    described = _names(characters)[pick(*"ώἂӝǘĝ")]
-    a, o, shown, walked = known("á"), known("o"), pick(*"ẅṩжȫξ"), pick(*"ŵфψ♞")
+    typed, shown, walked = pick(*"ώἂӝǘĝ"), pick(*"ẅṩжȫξ"), pick(*"ŵфψ♞")
+    described = _names(characters)[typed]
+    acute, plain = known("á"), known("o")
     return (
-        answer(f'"{described}" -> pictures', vector("name", described), (), "picture"),
-        answer("a picture -> names", vector("picture", picture[shown]), (shown,), "name"),
+        answer(f'"{described}" -> pictures', vector("name", described), (), typed, "picture"),
+        answer("a picture -> names", vector("picture", picture[shown]), (shown,), shown, "name"),
         answer(
             'a picture - "acute" + "grave" -> pictures',
-            vector("picture", picture[a]) - vector("name", "acute") + vector("name", "grave"),
-            (a,),
+            vector("picture", picture[acute]) - vector("name", "acute") + vector("name", "grave"),
+            (acute,),
+            known("à"),
             "picture",
         ),
-        answer("an outline -> pictures", vector("outline", outline[[walked]].values()), (walked,), "picture"),
+        answer(
+            "an outline -> pictures",
+            vector("outline", outline[[walked]].values()),
+            (walked,),
+            walked,
+            "picture",
+        ),
         answer(
             'a picture + "with diaeresis" -> pictures',
-            retriever.embed({"picture": picture[o], "name": "with diaeresis"}),
-            (o,),
+            vector("picture", picture[plain]) + vector("name", "with diaeresis"),
+            (plain,),
+            known("ö"),
             "picture",
         ),
     )
@@ -321,7 +333,7 @@ def write_report(result: DemoResult, characters: Dataset, drawings: int, held_ou
     report.heading("Five queries, answered")
     report.figure(
         draw_answers(characters, result.answers),
-        "Left: what was asked with. Right: the nearest of all characters, best first.",
+        "Left: what was asked with. Right: the nearest of all characters, best first; the right one is framed in green.",
     )
     report.heading("Try next")
     report.code("\n".join(result.next_commands))

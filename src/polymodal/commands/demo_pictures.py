@@ -13,6 +13,9 @@ from polymodal.core.typing import Float
 from polymodal.datasets.dataset import Dataset
 
 
+QUESTION, RIGHT = "#2f5bea", "#1f9d55"
+
+
 class Asked(Protocol):
     """What is drawn of a query: its words, the rows asked with, and the rows found."""
 
@@ -32,6 +35,10 @@ class Asked(Protocol):
     def names(self) -> Sequence[str]:
         """Their names."""
 
+    @property
+    def right(self) -> int:
+        """The row that should come first."""
+
 
 def draw_characters(characters: Dataset, count: int) -> bytes:
     """`count` characters spread over the data, one a column: picture, outline, name."""
@@ -48,7 +55,7 @@ def draw_characters(characters: Dataset, count: int) -> bytes:
 
 
 def draw_answers(characters: Dataset, answers: Sequence[Asked]) -> bytes:
-    """One line a query: what was asked with, an arrow, and the characters found with their names."""
+    """One line a query: what was asked with, and the characters found with their names; the right one is framed in green."""
     from matplotlib import pyplot as plt
 
     widest = max(len(a.found) for a in answers)
@@ -59,17 +66,23 @@ def draw_answers(characters: Dataset, answers: Sequence[Asked]) -> bytes:
         for cell in axes[line]:
             cell.set_axis_off()
         first = axes[line, 0]
-        first.set_title(_wrapped(answer.query, 20), fontsize=8, loc="left", color="#2f5bea")
-        if answer.asked and "outline" in answer.query:
+        if not answer.asked:
+            first.text(
+                0.5, 0.5, _wrapped(answer.query, 16), fontsize=8.5, ha="center", va="center", color=QUESTION
+            )
+        else:
+            first.set_title(_wrapped(answer.query, 20), fontsize=8, loc="left", color=QUESTION)
             first.set_axis_on()
-            draw_outline(first, characters.data["outline"][[answer.asked[0]]].values()[0])
-        elif answer.asked:
-            first.set_axis_on()
-            _picture(first, characters, answer.asked[0])
+            if "outline" in answer.query:
+                draw_outline(first, characters.data["outline"][[answer.asked[0]]].values()[0])
+            else:
+                _picture(first, characters, answer.asked[0])
         for column, (row, name) in enumerate(zip(answer.found, answer.names, strict=True), start=1):
             axes[line, column].set_axis_on()
             _picture(axes[line, column], characters, row)
             axes[line, column].set_xlabel(_wrapped(name), fontsize=6.5)
+            if row == answer.right:
+                axes[line, column].spines[:].set(color=RIGHT, linewidth=2.5)
     figure.subplots_adjust(hspace=0.9, wspace=0.35)
     return png_of(figure)
 

@@ -1,5 +1,26 @@
-"""."""
+"""Which element of one sequence goes with which of another: problem, method and answer are three objects.
+
+`align(a, b, method)` states the problem, `DTW(...)` is a method, `Alignment` the answer.
+"""
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Aligner": "answer",
+        "Alignment": "answer",
+        "align": "answer",
+        "align_costs": "answer",
+        "DTW": "dtw",
+        "dtw_distance": "dtw",
+        "dtw_path": "dtw",
+        "pairwise_dtw": "dtw",
+        "StepPattern": "steps",
+        "SakoeChiba": "windows",
+        "Itakura": "windows",
+        "Window": "windows",
+        "plot_matches": "plot",
+        "plot_path": "plot",
+    },
+)

@@ -1,0 +1,75 @@
+"""Every warping path of small sequences, one by one: the slow truth, as fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from polymodal.alignment import StepPattern
+from polymodal.alignment.windows import Window
+
+
+def paths(
+    n: int, m: int, pattern: StepPattern, starts: list[int]
+) -> Iterator[tuple[list[tuple[int, int]], list[float]]]:
+    """Cells and weights of every path from (0, j) for j in starts to any cell of the last row."""
+
+    def grow(
+        cells: list[tuple[int, int]], weights: list[float]
+    ) -> Iterator[tuple[list[tuple[int, int]], list[float]]]:
+        if cells[-1][0] == n - 1:
+            yield cells, weights
+        for step in pattern.steps:
+            i, j = cells[-1]
+            more, cost = [], []
+            for down, right, weight in step:
+                i, j = i + down, j + right
+                more.append((i, j))
+                cost.append(weight)
+            if i < n and j < m:
+                yield from grow(cells + more, weights + cost)
+
+    for start in starts:
+        yield from grow([(0, start)], [1.0])
+
+
+def cheapest(
+    costs: np.ndarray,
+    pattern: StepPattern,
+    window: Window | None = None,
+    *,
+    open_begin: bool = False,
+    open_end: bool = False,
+) -> float:
+    """The least cost over all paths; infinity where there is none."""
+    n, m = costs.shape
+    first, last = window.bounds(n, m) if window else (np.zeros(n, int), np.full(n, m - 1))
+    best = np.inf
+    for cells, weights in paths(n, m, pattern, list(range(m)) if open_begin else [0]):
+        inside = all(first[i] <= j <= last[i] for i, j in cells)
+        if inside and (open_end or cells[-1][1] == m - 1):
+            best = min(best, sum(w * costs[c] for w, c in zip(weights, cells, strict=True)))
+    return best
+
+
+def full_matrix(costs: np.ndarray) -> float:
+    """The recursion as it is written, cell by cell."""
+    n, m = costs.shape
+    d = np.full((n + 1, m + 1), np.inf)
+    d[0, 0] = 0
+    for i in range(n):
+        for j in range(m):
+            d[i + 1, j + 1] = costs[i, j] + min(d[i, j], d[i, j + 1], d[i + 1, j])
+    return float(d[n, m])
+
+
+@pytest.fixture(name="cheapest")
+def _cheapest() -> Callable[..., float]:
+    return cheapest
+
+
+@pytest.fixture(name="full_matrix")
+def _full_matrix() -> Callable[[np.ndarray], float]:
+    return full_matrix

@@ -50,3 +50,26 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data are not at {folder} (set POLYMODAL_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 pictures of coloured shapes, their descriptions, labels and a split: small, and learnable."""
+    from PIL import Image, ImageDraw
+
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    (folder / "pictures").mkdir(parents=True)
+    draws = np.random.default_rng(0)
+    lines = ["file_name,text,shape,size,split"]
+    for i in range(60):
+        colour, shape = ("red", "green", "blue", "orange", "purple")[i % 5], ("circle", "square", "bar")[i % 3]
+        half, x, y = int(draws.integers(5, 9)), int(draws.integers(10, 22)), int(draws.integers(10, 22))
+        picture = Image.new("RGB", (32, 32), "white")
+        draw = ImageDraw.Draw(picture)
+        box = (x - half, y - (2 if shape == "bar" else half), x + half, y + (2 if shape == "bar" else half))
+        (draw.ellipse if shape == "circle" else draw.rectangle)(box, fill=colour)
+        picture.save(folder / "pictures" / f"{i:02d}.png")
+        part = "test" if i % 6 == 5 else "train"
+        lines.append(f"pictures/{i:02d}.png,a {colour} {shape} number {i},{shape},{half / 2},{part}")
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder

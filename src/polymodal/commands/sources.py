@@ -1,0 +1,260 @@
+"""`Source`: which data, read how. `Reading`: how a model's training data were read, kept beside the model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from polymodal.core.errors import ConfigError, DataError, ModalityError, suggest
+from polymodal.core.modalities import Modalities
+from polymodal.datasets.dataset import Dataset
+from polymodal.datasets.readers import read
+
+READING_FILE = "reading.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data on disk, and what the caller says about them.
+
+    Args:
+        path: A folder, a table, or arrays: what `polymodal.datasets.read` takes.
+        modalities: Name -> columns; None lets the reader decide.
+        only: The modalities to keep, in this order; all by default.
+        target: The metadata column that holds labels or quantities.
+        id: The column of row keys.
+        image_size: Height and width of pictures in pixels.
+        sample_rate: Samples of sound per second.
+        nan: Whether NaN is an error, or says that the row lacks the modality.
+    """
+
+    path: str | Path
+    modalities: Mapping[str, str | Sequence[str]] | None = None
+    only: tuple[str, ...] = ()
+    target: str | None = None
+    id: str | None = None
+    image_size: int = 64
+    sample_rate: int = 16_000
+    nan: Literal["raise", "missing"] = "raise"
+
+    def read(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            DataError: what cannot be read.
+            ModalityError: `only` names a modality that is not there.
+        """
+        dataset = read(
+            self.path,
+            modalities=self.modalities,
+            target=self.target,
+            id=self.id,
+            image_size=self.image_size,
+            sample_rate=self.sample_rate,
+            nan=self.nan,
+        )
+        return replace(dataset, data=dataset.data.select(*self.only)) if self.only else dataset
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What `fit` keeps beside a model: how its data were read, and which rows it has not seen.
+
+    Args:
+        source: As given to `fit`.
+        held_out: Column -> values of the rows that were held out; the column `id` stands for the row keys.
+        notes: How columns were understood.
+    """
+
+    source: Source
+    held_out: Mapping[str, list[Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Write `reading.json` into a model folder that is still being made."""
+        plain = asdict(self)
+        plain["source"]["path"] = str(Path(self.source.path).resolve())
+        (folder / READING_FILE).write_text(json.dumps(plain, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Reading | None:
+        """What stands beside a model; None where the model was saved without it.
+
+        Raises:
+            DataError: a file that cannot be understood.
+        """
+        file = Path(folder) / READING_FILE
+        if not file.is_file():
+            return None
+        try:
+            plain = json.loads(file.read_text(encoding="utf-8"))
+            source = plain["source"]
+            source["only"] = tuple(source["only"])
+            return cls(Source(**source), plain["held_out"], tuple(plain["notes"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{file} cannot be understood ({error}). Remove it, and say how to read the data yourself."
+            ) from None
+
+    def unseen(self, dataset: Dataset) -> np.ndarray | None:
+        """True on rows that were held out; None where nothing was, or where these data do not tell."""
+        for column, values in self.held_out.items():
+            keys = dataset.data.ids if column == "id" else dataset.metadata.get(column)
+            if keys is not None:
+                mask = np.isin(np.asarray(keys).astype(str), [str(v) for v in values])
+                return mask if mask.any() else None
+        return None
+
+
+def read_for_model(source: Source, folder: str | Path, known: Sequence[str]) -> tuple[Dataset, list[str]]:
+    """Data for a model that was fitted earlier: read as its training data were, where the caller does not say otherwise.
+
+    Args:
+        source: The new data.
+        folder: The model's folder.
+        known: The model's modalities.
+
+    Returns:
+        The data with the model's modalities only, and notes on what was left out.
+
+    Raises:
+        DataError: what cannot be read.
+        ModalityError: none of the model's modalities is there.
+    """
+    kept = Reading.of(folder)
+    if kept is not None:
+        source = replace(
+            source,
+            target=source.target,
+            image_size=kept.source.image_size,
+            sample_rate=kept.source.sample_rate,
+            nan=kept.source.nan,
+            id=source.id,
+        )
+    dataset = _read_as_before(source, kept)
+    extra = [name for name in dataset.data.names if name not in known]
+    found = [name for name in dataset.data.names if name in known]
+    if not found:
+        hint = suggest(extra[0], known) if extra else ""
+        example = f"--modality {known[0]}={extra[0]}" if extra else f"--modality {known[0]}=COLUMN"
+        raise ModalityError(
+            f"The model has the modalities {list(known)}, {source.path} has {extra}.{hint} Say which column is which: {example}."
+        )
+    notes = [f"left out {extra}: the model does not have it"] if extra else []
+    return replace(dataset, data=dataset.data.select(*found)), notes
+
+
+def _read_as_before(source: Source, kept: Reading | None) -> Dataset:
+    if source.modalities is not None or kept is None or kept.source.modalities is None:
+        return source.read()
+    wanted = dict(kept.source.modalities)
+    while True:  # columns that new data lack are modalities they lack
+        try:
+            return replace(source, modalities=wanted).read()
+        except DataError as error:
+            match = re.search(r"has no (?:column|array) '([^']*)'", str(error))
+            lacking = [
+                n for n, c in wanted.items() if match and match[1] in ([c] if isinstance(c, str) else c)
+            ]
+            if not lacking:
+                raise
+            for name in lacking:
+                del wanted[name]
+            if not wanted:
+                return source.read()
+
+
+def rows_where(dataset: Dataset, condition: str) -> np.ndarray:
+    """True where a metadata column has a value, from `column=value` (several values: `column=a,b`).
+
+    Raises:
+        ConfigError: no `=`, no such column, or no row of that value.
+    """
+    column, found, values = condition.partition("=")
+    if not found:
+        raise ConfigError(f"Rows are chosen as COLUMN=VALUE, got {condition!r}.")
+    mask: np.ndarray = np.isin(text_of(dataset, column), values.split(","))
+    if not mask.any():
+        there = sorted(set(text_of(dataset, column).tolist()))[:8]
+        raise ConfigError(f"No row has {condition}; the column holds {there}.{suggest(values, there)}")
+    return mask
+
+
+def text_of(dataset: Dataset, column: str) -> np.ndarray:
+    """A metadata column as texts.
+
+    Raises:
+        ConfigError: no such column; the nearest name is suggested.
+    """
+    if column not in dataset.metadata:
+        raise ConfigError(
+            f"The data have no metadata column {column!r}; they have {sorted(dataset.metadata)}.{suggest(column, dataset.metadata)}"
+        )
+    return dataset.metadata[column].astype(str)
+
+
+def target_of(dataset: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """The target, and True on the rows that have one (an empty cell is none).
+
+    Raises:
+        ConfigError: no such column, or no row has a value.
+    """
+    text_of(dataset, column)
+    values = dataset.metadata[column]
+    present = np.isfinite(values) if values.dtype.kind == "f" else values.astype(str) != ""
+    if not present.any():
+        raise ConfigError(f"The target {column!r} is empty on every row. Choose another column.")
+    return values, np.asarray(present)
+
+
+def check_output(path: str | Path, *, overwrite: bool, ours: str) -> Path:
+    """Refuse, before any work, an output that exists.
+
+    Args:
+        path: Where something will be written.
+        overwrite: Whether what stands there may be replaced.
+        ours: The file by which a folder of our own kind is known; another folder is never replaced. Empty: a plain file.
+
+    Raises:
+        ConfigError: something stands there.
+    """
+    place = Path(path)
+    if place.exists():
+        if not overwrite:
+            raise ConfigError(
+                f"{place} exists and is left as it is. Choose another output, or say --overwrite."
+            )
+        if place.is_dir() and any(place.iterdir()) and not (ours and (place / ours).exists()):
+            raise ConfigError(
+                f"{place} is a folder of something else and is never overwritten. Choose another output."
+            )
+        if ours and place.is_file():
+            raise ConfigError(f"{place} is a file, a folder is needed. Choose another output.")
+    return place
+
+
+def modalities_of(model: Any) -> dict[str, Any]:
+    """Name -> `Spec` of what a fitted model (or the first step of a pipeline) was fitted on."""
+    steps = [step for _, step in getattr(model, "steps", [("", model)])]
+    for step in steps:
+        if hasattr(step, "modalities_"):
+            return dict(step.modalities_)
+    return {}
+
+
+def last_step(model: Any) -> Any:
+    """The method itself: a pipeline's last step, or the model."""
+    steps = getattr(model, "steps", None)
+    return steps[-1][1] if steps else model
+
+
+def empty_rows(data: Modalities) -> np.ndarray:
+    """True on rows that have no modality at all."""
+    nothing: np.ndarray = ~np.logical_or.reduce(list(data.present.values()))
+    return nothing

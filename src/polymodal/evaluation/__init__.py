@@ -8,6 +8,11 @@ from polymodal._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "PathError": "alignment",
+        "path_error": "alignment",
+        "MatchScores": "alignment",
+        "match_scores": "alignment",
+        "alignment_error_rate": "alignment",
         "paired_correlations": "correlation",
         "held_out_correlations": "correlation",
         "HeldOutCorrelations": "correlation",

@@ -133,6 +133,8 @@ def test_finds_partners_it_never_saw(rng: np.random.Generator) -> None:
     assert model.score(held) > 0.6  # chance: 0.09
     assert model.history_.loss[-1] < 0.5 * model.history_.loss[0]
     vectors = model.transform(held)
+    alone = model.transform(held.select("right"))["right"]
+    np.testing.assert_array_equal(alone.values(), vectors["right"].values())
     assert vectors.names == held.names
     for _, column in vectors.items():
         assert column.values().dtype == np.float32

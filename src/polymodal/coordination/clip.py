@@ -178,8 +178,7 @@ class CLIP(Coordination):
 
     Relations:
         * transform of some modalities equals the same columns of transform of all.
-        * a picture stored once with five captions equals the same five pictures stored five times, up to rounding.
-        * linear encoders, two modalities: the space of canonical correlation, up to the loss.
+        * a picture stored once with five captions equals the same picture stored five times, up to rounding.
 
     References:
         Radford et al. 2021, "Learning transferable visual models from natural language supervision" (figure 3).

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from polymodal.commands.demo_pictures import draw_answers, draw_characters
+from polymodal.commands.demo_pictures import Answer, draw_answers, draw_characters
 from polymodal.commands.report import Report
 from polymodal.core.atomic import atomic_file
 from polymodal.core.errors import StoreError
@@ -41,29 +41,6 @@ class FusionRow:
     learned_from: tuple[str, ...]
     asked_with: tuple[str, ...]
     accuracy: Interval
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A query in words, and the characters found, best first.
-
-    Attributes:
-        query: What was asked.
-        asked: Rows of the indexed characters that were part of the query, as pictures or outlines.
-        shown_as: How the answers are shown: "picture" or "name".
-        found: Rows of the indexed characters.
-        right: The row that should come first.
-        names: Their names.
-        scores: Cosine to the query.
-    """
-
-    query: str
-    asked: tuple[int, ...]
-    shown_as: str
-    found: tuple[int, ...]
-    right: int
-    names: tuple[str, ...]
-    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True)

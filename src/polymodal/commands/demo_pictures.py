@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,32 +13,30 @@ from polymodal.commands.report import png_of
 from polymodal.core.typing import Float
 from polymodal.datasets.dataset import Dataset
 
-
 QUESTION, RIGHT = "#2f5bea", "#1f9d55"
 
 
-class Asked(Protocol):
-    """What is drawn of a query: its words, the rows asked with, and the rows found."""
+@dataclass(frozen=True)
+class Answer:
+    """A query in words, and the characters found, best first.
 
-    @property
-    def query(self) -> str:
-        """The query in words."""
+    Attributes:
+        query: What was asked.
+        asked: Rows of the indexed characters that were part of the query, as pictures or outlines.
+        shown_as: How the answers are shown: "picture" or "name".
+        found: Rows of the indexed characters.
+        right: The row that should come first.
+        names: Their names.
+        scores: Cosine to the query.
+    """
 
-    @property
-    def asked(self) -> Sequence[int]:
-        """Rows that were part of the query."""
-
-    @property
-    def found(self) -> Sequence[int]:
-        """Rows found, best first."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Their names."""
-
-    @property
-    def right(self) -> int:
-        """The row that should come first."""
+    query: str
+    asked: tuple[int, ...]
+    shown_as: str
+    found: tuple[int, ...]
+    right: int
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
 
 
 def draw_characters(characters: Dataset, count: int) -> bytes:
@@ -54,7 +53,7 @@ def draw_characters(characters: Dataset, count: int) -> bytes:
     return png_of(figure)
 
 
-def draw_answers(characters: Dataset, answers: Sequence[Asked]) -> bytes:
+def draw_answers(characters: Dataset, answers: Sequence[Answer]) -> bytes:
     """One line a query: what was asked with, and the characters found with their names; the right one is framed in green."""
     from matplotlib import pyplot as plt
 

@@ -94,7 +94,7 @@ def picture_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
 
 
 class ConvModule(PictureModule):
-    """Stem, three residual stages that each halve the picture and double the channels, and a 2 x 2 map of averages."""
+    """Stem, three residual stages that each halve the picture and double the channels, and a small map of averages."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: ConvEncoder) -> None:
         super().__init__(settings, dim, recipe.shift)
@@ -121,7 +121,10 @@ class ConvModule(PictureModule):
             stages += [ResidualConv2d(out, out) for _ in range(recipe.depth - 1)]
         self.stages = nn.Sequential(*stages)
         self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(recipe.dropout), nn.Linear(4 * widths[-1], dim)
+            nn.AdaptiveAvgPool2d(recipe.pool),
+            nn.Flatten(),
+            nn.Dropout(recipe.dropout),
+            nn.Linear(recipe.pool**2 * widths[-1], dim),
         )
 
     def forward(self, batch: Float[Tensor, "u h w c"] | Any) -> Float[Tensor, "u dim"]:
@@ -137,6 +140,7 @@ class ConvEncoder:
     Args:
         width: Channels of the first stage; the third has four times as many.
         depth: Residual blocks of each of the three stages.
+        pool: The last map is averaged to so many fields in height and in width: where things stand is kept that finely.
         dropout: Share of pooled features dropped while training, in [0, 1).
         shift: While training, pictures are moved by up to so many pixels in each direction.
 
@@ -148,11 +152,14 @@ class ConvEncoder:
 
     width: int = 32
     depth: int = 1
+    pool: int = 4
     dropout: float = 0.0
     shift: int = 0
 
     def __post_init__(self) -> None:
-        check_numbers(self, positive=("width", "depth"), not_negative=("shift",), dropout=self.dropout)
+        check_numbers(
+            self, positive=("width", "depth", "pool"), not_negative=("shift",), dropout=self.dropout
+        )
 
     def prepare(self, modality: Modality) -> dict[str, Any]:
         """Channels, their mean and scale, and the longer side."""

@@ -20,6 +20,13 @@ from polymodal.nn.pooling import AttentionPool, masked_mean
 from polymodal.nn.positions import sine_positions
 
 Tokens = Literal["pieces", "words"]
+
+TOKEN_SPREAD = 0.3
+"""Standard deviation of token vectors before training: small beside what an optimiser moves them, for most tokens are
+rare and are moved seldom."""
+
+POSITION_SPREAD = 0.2
+"""Factor on the positions, so that they do not drown the tokens."""
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"
 
 
@@ -104,12 +111,19 @@ def text_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
     return {"tokenizer": train_tokenizer(texts, tokens=encoder.tokens, vocabulary=encoder.vocabulary)}
 
 
+def token_vectors(vocabulary: int, width: int) -> nn.Embedding:
+    """Fresh token vectors of spread `TOKEN_SPREAD`."""
+    vectors = nn.Embedding(vocabulary, width)
+    nn.init.normal_(vectors.weight, std=TOKEN_SPREAD)
+    return vectors
+
+
 class BagModule(TextModule):
     """The mean of token vectors, through an `MLP`."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: BagOfTokensEncoder) -> None:
         super().__init__(settings, dim, recipe.max_length)
-        self.embed = nn.Embedding(self.vocabulary, recipe.width)
+        self.embed = token_vectors(self.vocabulary, recipe.width)
         self.layers = MLP(
             recipe.width, dim, width=2 * recipe.width, depth=recipe.depth, dropout=recipe.dropout
         )
@@ -167,7 +181,7 @@ class TextTransformerModule(TextModule):
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: TextTransformerEncoder) -> None:
         super().__init__(settings, dim, recipe.max_length)
         width = recipe.width
-        self.embed = nn.Embedding(self.vocabulary, width)
+        self.embed = token_vectors(self.vocabulary, width)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 width,
@@ -186,7 +200,7 @@ class TextTransformerModule(TextModule):
         ids, mask = self.tokens(batch)
         steps = self.embed(ids)
         places = torch.arange(ids.shape[1], dtype=torch.float32, device=ids.device)
-        steps = steps + sine_positions(places, steps.shape[-1]).to(steps.dtype)
+        steps = steps + POSITION_SPREAD * sine_positions(places, steps.shape[-1]).to(steps.dtype)
         for block in self.blocks:
             steps = block(steps, mask)
         out: Tensor = self.head(self.pool(self.norm(steps), mask))

@@ -186,8 +186,9 @@ class CLIP(Coordination):
 
     Examples:
         >>> x = np.random.default_rng(0).normal(size=(60, 3))
-        >>> clip = CLIP(4, training=Training(max_epochs=30, batch_size=60), random_state=0)
-        >>> clip.fit({"a": x, "b": x[:, ::-1] ** 3}).score({"a": x, "b": x[:, ::-1] ** 3}) > 0.5
+        >>> clip = CLIP(4, training=Training(max_epochs=30, batch_size=30), random_state=0)
+        >>> data = Modalities({"a": x, "b": x[:, ::-1] ** 3})
+        >>> clip.fit(data).score(data) > 0.5
         True
     """
 

@@ -128,16 +128,7 @@ def read_for_model(source: Source, folder: str | Path, known: Sequence[str]) -> 
         ModalityError: none of the model's modalities is there.
     """
     kept = Reading.of(folder)
-    if kept is not None:
-        source = replace(
-            source,
-            target=source.target,
-            image_size=kept.source.image_size,
-            sample_rate=kept.source.sample_rate,
-            nan=kept.source.nan,
-            id=source.id,
-        )
-    dataset = _read_as_before(source, kept)
+    dataset = source.read() if kept is None else _read_as_before(source, kept.source)
     extra = [name for name in dataset.data.names if name not in known]
     found = [name for name in dataset.data.names if name in known]
     if not found:
@@ -150,24 +141,29 @@ def read_for_model(source: Source, folder: str | Path, known: Sequence[str]) -> 
     return replace(dataset, data=dataset.data.select(*found)), notes
 
 
-def _read_as_before(source: Source, kept: Reading | None) -> Dataset:
-    if source.modalities is not None or kept is None or kept.source.modalities is None:
-        return source.read()
-    wanted = dict(kept.source.modalities)
-    while True:  # columns that new data lack are modalities they lack
+def _read_as_before(source: Source, before: Source) -> Dataset:
+    """Read as the training data were; columns that new data lack are modalities (or a target, or keys) that they lack."""
+    source = replace(source, image_size=before.image_size, sample_rate=before.sample_rate, nan=before.nan)
+    said = (source.modalities is not None, source.target is not None, source.id is not None)
+    wanted = None if said[0] else dict(before.modalities or {}) or None
+    target, key = (None if said[1] else before.target), (None if said[2] else before.id)
+    while True:
+        trying = replace(
+            source,
+            modalities=source.modalities if said[0] else wanted,
+            target=source.target if said[1] else target,
+            id=source.id if said[2] else key,
+        )
         try:
-            return replace(source, modalities=wanted).read()
+            return trying.read()
         except DataError as error:
             match = re.search(r"has no (?:column|array) '([^']*)'", str(error))
-            lacking = [
-                n for n, c in wanted.items() if match and match[1] in ([c] if isinstance(c, str) else c)
-            ]
-            if not lacking:
+            column = match[1] if match else None
+            lacking = [n for n, c in (wanted or {}).items() if column in ([c] if isinstance(c, str) else c)]
+            if column is None or not (lacking or column in (target, key)):
                 raise
-            for name in lacking:
-                del wanted[name]
-            if not wanted:
-                return source.read()
+            wanted = {n: c for n, c in (wanted or {}).items() if n not in lacking} or None
+            target, key = (None if column == target else target), (None if column == key else key)
 
 
 def rows_where(dataset: Dataset, condition: str) -> np.ndarray:

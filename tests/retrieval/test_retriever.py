@@ -209,7 +209,19 @@ def test_an_interrupted_build_leaves_nothing(model, colours: Modalities, tmp_pat
     assert opened.search({"text": "red"}, k=1, target="image").ids.tolist() == [["rose"]]
 
 
-def test_a_shared_store_row_without_paths(model) -> None:
+def test_of_two_that_build_in_one_folder_the_first_stays(model, colours: Modalities, tmp_path: Path) -> None:
+    class Slow(type(model)):
+        def _transform(self, data: Modalities) -> Modalities:
+            if len(data) == 4 and not (tmp_path / "index").exists():
+                Retriever.build(model, colours[:2], tmp_path / "index")
+            return super()._transform(data)
+
+    with pytest.raises(StoreError, match="holds an index already"):
+        Retriever.build(Slow().fit(colours), colours, tmp_path / "index")
+    assert len(DiskIndex.open(tmp_path / "index")) == 4
+
+
+def test_rows_that_share_a_value(model) -> None:
     captions = Modality(np.eye(3), np.array([0, 0, 2]))
     found = Retriever.build(model, Modalities({"image": captions}, ids=["a", "b", "c"]))
     assert len(found.index) == 3  # an entry for every id, so that each can be updated and deleted alone

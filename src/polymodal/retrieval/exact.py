@@ -17,9 +17,12 @@ BLOCK = 4096
 
 def normalize(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     """Vectors of length one in float32; zero vectors stay zero."""
-    wide = np.asarray(vectors, dtype=np.float64)
-    norm = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(wide / np.where(norm == 0, 1, norm), dtype=np.float32)
+    out = np.empty(vectors.shape, dtype=np.float32)
+    for start in range(0, len(vectors), BLOCK):  # lengths in float64, without a copy of everything in it
+        wide = np.asarray(vectors[start : start + BLOCK], dtype=np.float64)
+        norm = np.linalg.norm(wide, axis=1, keepdims=True)
+        out[start : start + BLOCK] = wide / np.where(norm == 0, 1, norm)
+    return out
 
 
 def exact_search(
@@ -80,10 +83,10 @@ def _search_block(
     buffer = np.empty((q, min(block, n)), dtype=np.float32)
     for start in range(0, n, block):
         stop = min(start + block, n)
-        values = vectors[start:stop] if rows is None else vectors[rows[start:stop]]
-        scores = np.matmul(asked, values.T, out=buffer if stop - start == buffer.shape[1] else None)
+        part = vectors[start:stop] if rows is None else vectors[rows[start:stop]]
+        scores = np.matmul(asked, part.T, out=buffer if stop - start == buffer.shape[1] else None)
         if euclidean:
-            scores -= np.einsum("nd,nd->n", values, values) / 2
+            scores -= np.einsum("nd,nd->n", part, part) / 2
         if start == 0:
             # all that reach the k-th best, ties included: the merge keeps the lowest positions of them
             threshold = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
@@ -94,7 +97,12 @@ def _search_block(
             row, column = np.divmod(flat, scores.shape[1])
         if len(row):
             found = column + start if rows is None else rows[column + start]
-            best, at = _merge(best, at, (row, scores[row, column], found), k)
+            values = scores[row, column]
+            if start == 0:
+                best, at = _merge(best, at, (row, values, found), k)
+            else:  # late blocks change few queries
+                hit, row = np.unique(row, return_inverse=True)
+                best[hit], at[hit] = _merge(best[hit], at[hit], (row, values, found), k)
     return best, at
 
 

@@ -82,11 +82,9 @@ class Layout:
             )
         if not np.isfinite(array).all():
             raise ModalityError("Vectors of an index must be finite, got NaN or infinity.")
-        return (
-            normalize(array.astype(np.float64))
-            if self.metric == "cosine"
-            else np.ascontiguousarray(array, np.float32)
-        )
+        if array.dtype.kind != "f":
+            array = array.astype(np.float32)
+        return normalize(array) if self.metric == "cosine" else np.ascontiguousarray(array, np.float32)
 
     def prepare_ids(self, ids: Any) -> Any:
         """An Arrow array of keys."""

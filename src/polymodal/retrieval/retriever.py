@@ -91,6 +91,7 @@ class Retriever:
         refuse_occupied(target)
         with atomic_folder(target) as temporary:
             cls(model, DiskIndex.create(temporary, layout)).add(frame, metadata=columns)
+            refuse_occupied(target)  # another process may have built there meanwhile: its index stays
         return cls(model, DiskIndex.open(target))
 
     @property

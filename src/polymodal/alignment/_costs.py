@@ -12,7 +12,7 @@ import numpy as np
 from polymodal.alignment import _kernels as k
 from polymodal.core.errors import ModalityError
 from polymodal.core.ragged import Ragged
-from polymodal.core.typing import Float
+from polymodal.core.typing import Float, Int
 
 Metric = str | Callable[[Any, Any], Any]  # one of _METRICS, or a function of all frames
 
@@ -88,6 +88,11 @@ class CellCosts:
             total = np.abs(x - y).sum(0) if self.kind == k.ABSOLUTES else (x * y).sum(0)
         return np.asarray(_FINISH[self.post](total))
 
+    def along(self, path: Int[np.ndarray, "p 2"]) -> float:
+        """Sum over the cells of a path, some thousands at a time."""
+        pieces = (path[start : start + 4096] for start in range(0, len(path), 4096))
+        return float(sum(self.at(piece[:, 0], piece[:, 1]).sum() for piece in pieces))
+
     @property
     def stride_a(self) -> int:
         """Distance in `a` from one feature (of a matrix: row) to the next."""
@@ -152,7 +157,7 @@ def lay_out(
     sequences: Sequence[Float[np.ndarray, "_ d"]], metric: Metric
 ) -> Float[np.ndarray, "features total"]:
     """Sequences one after the other, features first; unit frames for cosine, zero features as the kernels want."""
-    x = np.concatenate(sequences)
+    x = sequences[0] if len(sequences) == 1 else np.concatenate(sequences)
     if metric == "cosine":
         norms = np.linalg.norm(x, axis=1, keepdims=True)
         if (norms == 0).any():
@@ -162,7 +167,7 @@ def lay_out(
         x = x / norms
     d = x.shape[1]
     padding = 0 if d == 1 else (-d % 4 if d <= 4 else -d % 8)
-    return np.ascontiguousarray(np.pad(x, ((0, 0), (0, padding))).T)
+    return np.ascontiguousarray((np.pad(x, ((0, 0), (0, padding))) if padding else x).T)
 
 
 def codes(metric: Metric, squared: bool) -> tuple[int, int]:

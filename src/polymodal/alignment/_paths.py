@@ -102,19 +102,25 @@ def linear_path(p: Problem) -> Int[np.ndarray, "p 2"]:
     if p.open_begin:
         back = sweep_backward(p, range(n), range(end + 1))
         start = int(np.flatnonzero(back == back.min())[-1])
-    pieces, todo = [], [(0, n - 1, start, end)]
+    path, length = np.empty((n + end - start, 2), dtype=np.int64), 0
+    todo = [(0, n - 1, start, end)]
     while todo:
         top, bottom, left, right = todo.pop()
         rows, columns = range(top, bottom + 1), range(left, right + 1)
         if len(rows) == 1:
-            pieces.append(np.stack([np.full(len(columns), top), np.arange(left, right + 1)], axis=1))
+            path[length : length + len(columns)] = np.stack(
+                [np.full(len(columns), top), np.arange(left, right + 1)], axis=1
+            )
+            length += len(columns)
         elif len(rows) * len(columns) <= SMALL:
-            pieces.append(_piece(p, rows, columns))
+            piece = _piece(p, rows, columns)
+            path[length : length + len(piece)] = piece
+            length += len(piece)
         else:
             middle = (top + bottom) // 2
             j, step = _crossing(p, rows, columns, middle)
             todo += [(middle + 1, bottom, j + step, right), (top, middle, left, j)]
-    return np.concatenate(pieces)
+    return path[:length]
 
 
 def _crossing(p: Problem, rows: range, columns: range, middle: int) -> tuple[int, int]:

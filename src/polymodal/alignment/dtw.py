@@ -187,7 +187,7 @@ class DTW:
         p = self._problem(costs)
         if self.pattern.diagonal_weight == 1 and costs.shape[0] * costs.shape[1] > SMALL:
             path = linear_path(p)
-            total = float(costs.at(path[:, 0], path[:, 1]).sum())
+            total = costs.along(path)
         else:
             total, path = stepped_path(p, self.pattern)
             if not len(path):

@@ -190,6 +190,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
+        self.given: dict[int, str] = {}  # the user's own objects: each is asked for once, by its first place
 
     def encode(self, value: Any, place: str) -> Any:
         if value is None or isinstance(value, bool | str):
@@ -239,6 +240,7 @@ class _Writer:
             encoded = self._array((tensor.view(torch.int16) if half else tensor).numpy(), place)
             return {**encoded, "@": "bfloat16" if half else "tensor"}
         if torch is not None and isinstance(value, torch.nn.Module):
+            place = self.given.setdefault(id(value), place)
             return {"@": "given", "place": place, "what": f"{cls.__module__}.{cls.__qualname__}"}
         if cls.__module__ == "sklearn.pipeline" and cls.__name__ == "Pipeline":
             return {

@@ -19,7 +19,7 @@ def data() -> Modalities:
     ("requires", "y", "words"),
     [
         (Requirements(min_modalities=3), None, r"at least 3 modalities, got 2: \['a', 't'\]"),
-        (Requirements(min_modalities=1, max_modalities=1), None, "1 to 1"),
+        (Requirements(min_modalities=1, max_modalities=1), None, "exactly 1 modalities"),
         (Requirements(kinds=frozenset({"vector"})), None, r"\{'t': 'text'\}"),
         (Requirements(missing=False), None, r"missing rows: \{'a': 0, 't': 1\}"),
         (Requirements(min_rows=9), None, "at least 9 rows, got 3"),

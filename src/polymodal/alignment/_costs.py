@@ -31,20 +31,20 @@ _METRICS: dict[str, tuple[int, int, int]] = {
 class CellCosts:
     """Cells of two sequences, features first and flat; of a matrix, `a` is the matrix and `b` is empty."""
 
-    a: Float[np.ndarray, da]
-    b: Float[np.ndarray, db]
+    a: Float[np.ndarray, " da"]
+    b: Float[np.ndarray, " db"]
     shape: tuple[int, int]
     features: int
     kind: int
     post: int
 
     @cached_property
-    def a_reversed(self) -> Float[np.ndarray, da]:
+    def a_reversed(self) -> Float[np.ndarray, " da"]:
         """Each feature of a from its last frame to its first."""
         return reversed_frames(self.a, self.shape[0])
 
     @cached_property
-    def b_reversed(self) -> Float[np.ndarray, db]:
+    def b_reversed(self) -> Float[np.ndarray, " db"]:
         """Each feature of b from its last frame to its first."""
         return reversed_frames(self.b, self.shape[1])
 
@@ -76,7 +76,7 @@ class CellCosts:
             self.post,
         )
 
-    def at(self, i: np.ndarray, j: np.ndarray) -> Float[np.ndarray, p]:
+    def at(self, i: np.ndarray, j: np.ndarray) -> Float[np.ndarray, " p"]:
         """Costs of the cells (i, j), one by one."""
         n, m = self.shape
         if self.kind == k.MATRIX:

@@ -33,7 +33,7 @@ def all_pairs(
     extra: float,
     bounds: Callable[[int, int], tuple[Any, Any]],
     n_jobs: int,
-) -> Float[np.ndarray, p]:
+) -> Float[np.ndarray, " p"]:
     """Accumulated costs of `pairs` of sequences, closed at both ends. Pairs of the same two lengths share their window."""
     x, y = lay_out(a, metric), lay_out(b, metric)
     (features, total_a), total_b = x.shape, y.shape[1]

@@ -20,12 +20,12 @@ class Problem:
     """Cells, the window on them, and which ends are open (on b)."""
 
     costs: CellCosts
-    first: Int[np.ndarray, n]
-    last: Int[np.ndarray, n]
+    first: Int[np.ndarray, " n"]
+    last: Int[np.ndarray, " n"]
     open_begin: bool
     open_end: bool
 
-    def border(self, extra: float) -> Float[np.ndarray, m1]:
+    def border(self, extra: float) -> Float[np.ndarray, " m1"]:
         """The row above the first: what it costs to start in each column."""
         border = np.full(self.costs.shape[1] + 1, np.inf)
         if self.open_begin:
@@ -35,14 +35,14 @@ class Problem:
             border[0] = -extra * self.costs.at(zero, zero)[0] if extra else 0.0
         return border
 
-    def end(self, row: Float[np.ndarray, m]) -> int:
+    def end(self, row: Float[np.ndarray, " m"]) -> int:
         """Where the path ends, given the last row: at the end, or at its first smallest cell."""
         return int(np.argmin(row)) if self.open_end else len(row) - 1
 
 
 def sweep_forward(
-    p: Problem, rows: range, columns: range, border: Float[np.ndarray, c1], extra: float
-) -> Float[np.ndarray, c]:
+    p: Problem, rows: range, columns: range, border: Float[np.ndarray, " c1"], extra: float
+) -> Float[np.ndarray, " c"]:
     """Costs of arriving at each cell of the last of `rows`, over the given columns."""
     c = p.costs
     first, last = _clip(p.first[rows.start : rows.stop], p.last[rows.start : rows.stop], columns)
@@ -56,7 +56,7 @@ def sweep_forward(
     return np.asarray(edge[1:])
 
 
-def sweep_backward(p: Problem, rows: range, columns: range) -> Float[np.ndarray, c]:
+def sweep_backward(p: Problem, rows: range, columns: range) -> Float[np.ndarray, " c"]:
     """Costs of going from each cell of the first of `rows` (its own included) to the last row's last column."""
     c = p.costs
     n, m = c.shape

@@ -114,7 +114,7 @@ class DTW:
     def _problem(self, costs: CellCosts) -> Problem:
         return Problem(costs, *self._bounds(*costs.shape), self.open_begin, self.open_end)
 
-    def _bounds(self, n: int, m: int) -> tuple[Int[np.ndarray, n], Int[np.ndarray, n]]:
+    def _bounds(self, n: int, m: int) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """The window's bounds, refused where single steps cannot cross it."""
         first, last = whole(n, m) if self.window is None else checked(self.window, n, m)
         if self.pattern.diagonal_weight is not None and not self._crosses(first, last, m):
@@ -167,7 +167,7 @@ class DTW:
 
     def _totals(
         self, a: Sequence[Any], b: Sequence[Any], pairs: Int[np.ndarray, "p 2"], n_jobs: int
-    ) -> Float[np.ndarray, p]:
+    ) -> Float[np.ndarray, " p"]:
         """Accumulated costs of many pairs (before the convention's root)."""
         weight = self.pattern.diagonal_weight
         if self.features == "independent":

@@ -10,7 +10,7 @@ import numpy as np
 from polymodal.core.errors import ModalityError
 from polymodal.core.typing import Int
 
-Bounds = tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]
+Bounds = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
 
 
 @runtime_checkable
@@ -103,7 +103,7 @@ def whole(length_a: int, length_b: int) -> Bounds:
 
 
 def holds_path(
-    first: Int[np.ndarray, n], last: Int[np.ndarray, n], length_b: int, *, open_begin: bool, open_end: bool
+    first: Int[np.ndarray, " n"], last: Int[np.ndarray, " n"], length_b: int, *, open_begin: bool, open_end: bool
 ) -> bool:
     """Whether steps of one frame at a time can cross the window."""
     return bool(

@@ -2,4 +2,4 @@
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"main": "app", "app": "app"})
+__getattr__, __dir__, __all__ = attach(__name__, {"main": "app"})

@@ -23,12 +23,13 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from polymodal import __version__
 
         line(f"polymodal {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

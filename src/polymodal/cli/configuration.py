@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -53,7 +54,7 @@ class FitRequest:
                 f"fit needs {', '.join(lacking)} as well (or a configuration that says it).{methods}"
             )
         settings = {**self.settings, **self.training}
-        known = find_method(self.method).__init__.__code__.co_varnames
+        known = inspect.signature(find_method(self.method)).parameters
         if self.seed is not None and "random_state" in known:
             settings.setdefault("random_state", self.seed)
         parameters = parameter_table(self.method, settings)

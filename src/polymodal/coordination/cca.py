@@ -221,7 +221,7 @@ class CCA(Coordination):
     # --- what was learned -------------------------------------------------------------------------------------
 
     @property
-    def correlations_(self) -> Float[np.ndarray, k]:
+    def correlations_(self) -> Float[np.ndarray, " k"]:
         """Correlation of each pair on the training rows, largest first."""
         return self._solved().correlations[: self.n_components]
 
@@ -233,7 +233,7 @@ class CCA(Coordination):
         return {name: both[name][:, : self.n_components] for name in self.modalities_}
 
     @property
-    def means_(self) -> dict[str, Float[np.ndarray, d]]:
+    def means_(self) -> dict[str, Float[np.ndarray, " d"]]:
         """Name -> mean of the training rows."""
         self._check_fitted()
         if self.moments_ is None:

@@ -56,8 +56,8 @@ def chosen_pairs(names: Sequence[str], pairs: str) -> list[Pair]:
 def retrieval_score(
     a: Float[np.ndarray, "n d"],
     b: Float[np.ndarray, "n d"],
-    codes_a: Int[np.ndarray, "n"],
-    codes_b: Int[np.ndarray, "n"],
+    codes_a: Int[np.ndarray, " n"],
+    codes_b: Int[np.ndarray, " n"],
 ) -> float:
     """Mean reciprocal rank of the first right answer, averaged over both directions.
 
@@ -108,14 +108,14 @@ class CLIPModule(nn.Module):
 
     def forward(
         self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, "n"]]]:
+    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
         """Name -> unit vectors (zeros where absent), and name -> presence."""
         vectors, present = self.towers(columns)
         return {name: functional.normalize(v.float(), dim=1) for name, v in vectors.items()}, present
 
 
 def clip_loss(
-    module: CLIPModule, batch: Batch, codes: Mapping[str, Int[Tensor, "rows"]], pairs: Sequence[Pair]
+    module: CLIPModule, batch: Batch, codes: Mapping[str, Int[Tensor, " rows"]], pairs: Sequence[Pair]
 ) -> Float[Tensor, ""]:
     """`pairwise_info_nce` of a batch, over the rows of all processes.
 

@@ -18,7 +18,6 @@ from polymodal.core.modalities import Modalities
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Float, Kind
 
-
 E = TypeVar(
     "E", bound="Estimator"
 )  # typing.Self, in the form that the run-time check of annotations understands

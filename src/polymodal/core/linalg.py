@@ -40,8 +40,8 @@ class CanonicalPairs:
         condition: The larger condition number of the two, scaled to unit diagonal; infinite when one is singular.
     """
 
-    singular_values: Float[np.ndarray, k]
-    correlations: Float[np.ndarray, k]
+    singular_values: Float[np.ndarray, " k"]
+    correlations: Float[np.ndarray, " k"]
     weights_a: Float[np.ndarray, "d_a k"]
     weights_b: Float[np.ndarray, "d_b k"]
     rank_a: int
@@ -104,7 +104,7 @@ def whitening(S: Float[np.ndarray, "d d"], *, tol: float = RANK_TOLERANCE) -> Wh
 
 def symmetric_pencil(
     A: Float[np.ndarray, "d d"], B: Float[np.ndarray, "d d"], *, n_components: int | None = None
-) -> tuple[Float[np.ndarray, k], Float[np.ndarray, "d k"]]:
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "d k"]]:
     """Eigenpairs of A v = lambda B v, largest first, B symmetric and perhaps singular; v within B's range, v'Bv = 1.
 
     Relations:
@@ -156,7 +156,7 @@ def canonical_pairs(
     return CanonicalPairs(s, correlations, weights_a, weights_b, white_a.rank, white_b.rank, condition)
 
 
-def signs(vectors: Float[np.ndarray, "d k"]) -> Float[np.ndarray, k]:
+def signs(vectors: Float[np.ndarray, "d k"]) -> Float[np.ndarray, " k"]:
     """+1 or -1 for each column, so that its entry of largest size becomes positive: eigenvectors have no sign of their own."""
     if not len(vectors):
         return np.ones(vectors.shape[1])

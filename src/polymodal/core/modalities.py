@@ -44,7 +44,7 @@ class Modality:
     """
 
     store: Store
-    index: Int[np.ndarray, n]
+    index: Int[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
         if len(self.index) and (self.index.min() < -1 or self.index.max() >= len(self.store)):
@@ -61,7 +61,7 @@ class Modality:
         return Modality(self.store, np.atleast_1d(self.index[rows]))
 
     @property
-    def present(self) -> Bool[np.ndarray, n]:
+    def present(self) -> Bool[np.ndarray, " n"]:
         """True on the rows that have this modality."""
         return self.index >= 0
 
@@ -113,7 +113,7 @@ class Modality:
         return Modality(Texts(kept) if isinstance(kept, list) else kept, index)
 
     @cached_property
-    def identity(self) -> Int[np.ndarray, n]:
+    def identity(self) -> Int[np.ndarray, " n"]:
         """One number a row, equal exactly where the values are equal; -1 where missing.
 
         What decides which pairs are positives: rows that hold the same thing are never each other's negatives.
@@ -284,12 +284,12 @@ class Modalities:
         return tuple(self._columns)
 
     @property
-    def ids(self) -> Shaped[np.ndarray, n]:
+    def ids(self) -> Shaped[np.ndarray, " n"]:
         """One key per row."""
         return self._ids
 
     @property
-    def present(self) -> dict[str, Bool[np.ndarray, n]]:
+    def present(self) -> dict[str, Bool[np.ndarray, " n"]]:
         """Name -> True on the rows that have it."""
         return {name: column.present for name, column in self._columns.items()}
 

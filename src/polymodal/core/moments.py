@@ -41,7 +41,7 @@ class Moments:
 
     names: tuple[str, ...]
     dims: tuple[int, ...]
-    origin: Float[np.ndarray, d]
+    origin: Float[np.ndarray, " d"]
     products: Float[np.ndarray, "k k"]
     precision: Precision
 
@@ -69,7 +69,7 @@ class Moments:
         """Rows that have `a` (and `b`)."""
         return round(float(self.products[self._flag(a), self._flag(b or a)]))
 
-    def mean(self, a: str) -> Float[np.ndarray, d]:
+    def mean(self, a: str) -> Float[np.ndarray, " d"]:
         """Mean of `a` over the rows that have it."""
         columns = self._columns(a)
         mean: np.ndarray = self.origin[columns] + self.products[columns, self._flag(a)] / self.count(a)

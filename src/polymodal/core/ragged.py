@@ -28,7 +28,7 @@ class Ragged:
     """
 
     values: Num[np.ndarray, "total ..."]
-    offsets: Int[np.ndarray, m1]
+    offsets: Int[np.ndarray, " m1"]
     rate: float | None = None
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class Ragged:
         return Ragged(self.values[positions], offsets, self.rate)
 
     @property
-    def lengths(self) -> Int[np.ndarray, m]:
+    def lengths(self) -> Int[np.ndarray, " m"]:
         """Number of steps of each sequence."""
         return np.diff(self.offsets)
 

@@ -62,7 +62,8 @@ class Requirements:
         found = []
         count, most = len(data.names), self.max_modalities
         if count < self.min_modalities or (most is not None and count > most):
-            wanted = f"at least {self.min_modalities}" if most is None else f"{self.min_modalities} to {most}"
+            few = self.min_modalities
+            wanted = f"at least {few}" if most is None else f"exactly {few}" if few == most else f"{few} to {most}"
             found.append(
                 f"needs {wanted} modalities, got {count}: {list(data.names)}. Use data.select(...) or add a column."
             )

@@ -31,12 +31,12 @@ class WilksTest:
         p_values: Chance of a larger F if all of them were zero.
     """
 
-    correlations: Float[np.ndarray, k]
-    wilks: Float[np.ndarray, k]
-    statistic: Float[np.ndarray, k]
-    df_1: Float[np.ndarray, k]
-    df_2: Float[np.ndarray, k]
-    p_values: Float[np.ndarray, k]
+    correlations: Float[np.ndarray, " k"]
+    wilks: Float[np.ndarray, " k"]
+    statistic: Float[np.ndarray, " k"]
+    df_1: Float[np.ndarray, " k"]
+    df_2: Float[np.ndarray, " k"]
+    p_values: Float[np.ndarray, " k"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +50,9 @@ class PermutationTest:
         null: The statistic of every shuffle, one a row.
     """
 
-    correlations: Float[np.ndarray, k]
-    statistic: Float[np.ndarray, k]
-    p_values: Float[np.ndarray, k]
+    correlations: Float[np.ndarray, " k"]
+    statistic: Float[np.ndarray, " k"]
+    p_values: Float[np.ndarray, " k"]
     null: Float[np.ndarray, "shuffles k"]
 
 
@@ -66,12 +66,12 @@ class HeldOutCorrelations:
         folds: One row a fold.
     """
 
-    fitted: Float[np.ndarray, k]
-    held_out: Float[np.ndarray, k]
+    fitted: Float[np.ndarray, " k"]
+    held_out: Float[np.ndarray, " k"]
     folds: Float[np.ndarray, "folds k"]
 
 
-def paired_correlations(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n k"]) -> Float[np.ndarray, k]:
+def paired_correlations(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
     """Pearson correlation of each column of a with the same column of b, within -1..1; 0 where a column is constant.
 
     Relations:
@@ -86,7 +86,7 @@ def paired_correlations(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n k"]
     return np.asarray(np.clip(correlations, -1.0, 1.0))
 
 
-def wilks_test(correlations: Float[np.ndarray, k], *, n: int, p: int, q: int) -> WilksTest:
+def wilks_test(correlations: Float[np.ndarray, " k"], *, n: int, p: int, q: int) -> WilksTest:
     r"""Test of all remaining canonical correlations, $\Lambda_k = \prod_{i \ge k} (1 - \rho_i^2)$, by Rao's F.
 
     Args:
@@ -220,7 +220,7 @@ def _folds(data: Modalities, n_splits: int, rng: np.random.Generator) -> Iterato
         yield fold_of_group[groups] == fold
 
 
-def _groups(indices: list[Int[np.ndarray, n]]) -> Int[np.ndarray, n]:
+def _groups(indices: list[Int[np.ndarray, " n"]]) -> Int[np.ndarray, " n"]:
     """Rows that share a stored value in any modality, directly or through other rows, get one number."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

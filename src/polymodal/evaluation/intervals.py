@@ -34,7 +34,7 @@ class Interval:
 
 
 def bootstrap_interval(
-    values: Num[np.ndarray, "n"],
+    values: Num[np.ndarray, " n"],
     *,
     statistic: Statistic = "mean",
     groups: Sequence[Any] | np.ndarray | None = None,
@@ -87,7 +87,7 @@ def bootstrap_interval(
 
 def _resample(
     x: np.ndarray, codes: np.ndarray, statistic: Statistic, n_resamples: int, rng: np.random.Generator
-) -> Float[np.ndarray, "b"]:
+) -> Float[np.ndarray, " b"]:
     g = int(codes.max()) + 1
     sums, sizes = np.bincount(codes, x), np.bincount(codes)
     order = np.argsort(x, kind="stable")

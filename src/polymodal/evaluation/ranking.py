@@ -40,29 +40,29 @@ class Ranking:
 
     n_queries: int
     n_candidates: int
-    relevant: Int[np.ndarray, "q"]
-    query: Int[np.ndarray, "t"]
-    before: Int[np.ndarray, "t"]
-    size: Int[np.ndarray, "t"]
-    hits: Int[np.ndarray, "t"]
-    hits_before: Int[np.ndarray, "t"]
+    relevant: Int[np.ndarray, " q"]
+    query: Int[np.ndarray, " t"]
+    before: Int[np.ndarray, " t"]
+    size: Int[np.ndarray, " t"]
+    hits: Int[np.ndarray, " t"]
+    hits_before: Int[np.ndarray, " t"]
     grades: Float[np.ndarray, "t 2"]
     ideal: Float[np.ndarray, "q 2"]
-    occurrence: Float[np.ndarray, "n"]
+    occurrence: Float[np.ndarray, " n"]
     k_occurrence: int
 
     @property
-    def first(self) -> Int[np.ndarray, "a"]:
+    def first(self) -> Int[np.ndarray, " a"]:
         """Position of each answerable query's best tie."""
         return np.unique(self.query, return_index=True)[1]
 
-    def spread(self, per_query: np.ndarray) -> Float[np.ndarray, "q"]:
+    def spread(self, per_query: np.ndarray) -> Float[np.ndarray, " q"]:
         """Values of the answerable queries on all queries: NaN where nothing is relevant."""
         out = np.full(self.n_queries, np.nan)
         out[self.relevant > 0] = per_query
         return out
 
-    def add(self, per_tie: np.ndarray) -> Float[np.ndarray, "q"]:
+    def add(self, per_tie: np.ndarray) -> Float[np.ndarray, " q"]:
         """Sum over the ties of each query; NaN where nothing is relevant."""
         return self.spread(np.bincount(self.query, per_tie, self.n_queries)[self.relevant > 0])
 

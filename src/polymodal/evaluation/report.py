@@ -202,7 +202,7 @@ def _score_pair(
     )
 
 
-def _distinct(frame: Modalities, source: Modalities, name: str) -> tuple[np.ndarray, Int[np.ndarray, "n"]]:
+def _distinct(frame: Modalities, source: Modalities, name: str) -> tuple[np.ndarray, Int[np.ndarray, " n"]]:
     """The vector of each distinct value, and which of them each row has (-1: none)."""
     column = frame[name]
     identity = np.where(column.present, source[name].identity, -1)

@@ -19,7 +19,7 @@ Scores = Shaped[np.ndarray, "q n"]
 Relevance = Shaped[np.ndarray, "q n"]
 
 
-def any_hit_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarray, "q"]:
+def any_hit_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarray, " q"]:
     """1 when at least one relevant candidate is among the first k: what much of the literature calls recall@k.
 
     Relations:
@@ -30,7 +30,7 @@ def any_hit_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarr
     return any_hit(rank(scores, relevance), k)
 
 
-def recall_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarray, "q"]:
+def recall_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarray, " q"]:
     """Share of the query's relevant candidates that are among the first k.
 
     Relations:
@@ -40,12 +40,12 @@ def recall_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarra
     return recall(rank(scores, relevance), k)
 
 
-def precision_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarray, "q"]:
+def precision_at_k(scores: Scores, relevance: Relevance, k: int) -> Float[np.ndarray, " q"]:
     """Share of the first k places that hold a relevant candidate (k places, also where fewer candidates exist)."""
     return precision(rank(scores, relevance), k)
 
 
-def first_rank(scores: Scores, relevance: Relevance) -> Float[np.ndarray, "q"]:
+def first_rank(scores: Scores, relevance: Relevance) -> Float[np.ndarray, " q"]:
     """Place of the first relevant candidate, from 1.
 
     Relations:
@@ -59,7 +59,7 @@ def median_rank(scores: Scores, relevance: Relevance) -> float:
     return float(np.nanmedian(first_rank(scores, relevance)))
 
 
-def reciprocal_rank(scores: Scores, relevance: Relevance) -> Float[np.ndarray, "q"]:
+def reciprocal_rank(scores: Scores, relevance: Relevance) -> Float[np.ndarray, " q"]:
     """1 / place of the first relevant candidate; its mean is the MRR.
 
     Relations:
@@ -69,7 +69,7 @@ def reciprocal_rank(scores: Scores, relevance: Relevance) -> Float[np.ndarray, "
     return inverse_place(rank(scores, relevance))
 
 
-def average_precision(scores: Scores, relevance: Relevance) -> Float[np.ndarray, "q"]:
+def average_precision(scores: Scores, relevance: Relevance) -> Float[np.ndarray, " q"]:
     r"""Mean over the relevant candidates of the precision at their place; its mean over queries is the mAP.
 
     $$ AP = \tfrac{1}{R} \sum_{i: rel_i} \frac{|\{j: rel_j, rank_j \le rank_i\}|}{rank_i} $$
@@ -88,7 +88,7 @@ def average_precision(scores: Scores, relevance: Relevance) -> Float[np.ndarray,
 
 def ndcg(
     scores: Scores, relevance: Relevance, k: int | None = None, *, gain: Gain = "linear"
-) -> Float[np.ndarray, "q"]:
+) -> Float[np.ndarray, " q"]:
     r"""Discounted cumulative gain over that of the best order.
 
     $$ DCG = \sum_{i \le k} \frac{gain(rel_i)}{\log_2(1 + rank_i)} $$
@@ -112,7 +112,7 @@ def ndcg(
     return discounted_gain(rank(scores, relevance), k, gain=gain, ideal=ideal)
 
 
-def k_occurrence(scores: Scores, k: int = 10) -> Float[np.ndarray, "n"]:
+def k_occurrence(scores: Scores, k: int = 10) -> Float[np.ndarray, " n"]:
     """N_k: how many queries have each candidate among their first k. Sums to q k.
 
     References:
@@ -136,7 +136,7 @@ def hubness(scores: Scores, k: int = 10) -> float:
 # --- the same metrics of a Ranking, so that one ranking serves them all --------------------------------------------
 
 
-def any_hit(ranking: Ranking, k: int) -> Float[np.ndarray, "q"]:
+def any_hit(ranking: Ranking, k: int) -> Float[np.ndarray, " q"]:
     """`any_hit_at_k` of a `Ranking`."""
     from scipy.special import gammaln
 
@@ -151,23 +151,23 @@ def any_hit(ranking: Ranking, k: int) -> Float[np.ndarray, "q"]:
     return ranking.spread(1 - none)
 
 
-def recall(ranking: Ranking, k: int) -> Float[np.ndarray, "q"]:
+def recall(ranking: Ranking, k: int) -> Float[np.ndarray, " q"]:
     """`recall_at_k` of a `Ranking`."""
     return _found(ranking, k) / np.where(ranking.relevant > 0, ranking.relevant, 1)
 
 
-def precision(ranking: Ranking, k: int) -> Float[np.ndarray, "q"]:
+def precision(ranking: Ranking, k: int) -> Float[np.ndarray, " q"]:
     """`precision_at_k` of a `Ranking`."""
     return _found(ranking, k) / k
 
 
-def first_place(ranking: Ranking) -> Float[np.ndarray, "q"]:
+def first_place(ranking: Ranking) -> Float[np.ndarray, " q"]:
     """`first_rank` of a `Ranking`."""
     at = ranking.first
     return ranking.spread(ranking.before[at] + (ranking.size[at] + 1) / (ranking.hits[at] + 1))
 
 
-def inverse_place(ranking: Ranking) -> Float[np.ndarray, "q"]:
+def inverse_place(ranking: Ranking) -> Float[np.ndarray, " q"]:
     """`reciprocal_rank` of a `Ranking`."""
     at = ranking.first
     before, size, hits = ranking.before[at], ranking.size[at], ranking.hits[at]
@@ -181,7 +181,7 @@ def inverse_place(ranking: Ranking) -> Float[np.ndarray, "q"]:
     return ranking.spread(out)
 
 
-def mean_precision(ranking: Ranking) -> Float[np.ndarray, "q"]:
+def mean_precision(ranking: Ranking) -> Float[np.ndarray, " q"]:
     """`average_precision` of a `Ranking`."""
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, ranking.n_candidates + 1))])
     b, t, r = ranking.before, ranking.size, ranking.hits
@@ -197,8 +197,8 @@ def discounted_gain(
     k: int | None = None,
     *,
     gain: Gain = "linear",
-    ideal: Float[np.ndarray, "q"] | None = None,
-) -> Float[np.ndarray, "q"]:
+    ideal: Float[np.ndarray, " q"] | None = None,
+) -> Float[np.ndarray, " q"]:
     """`ndcg` of a `Ranking`; with `k`, `ideal` is the DCG of the best order cut at k (that of all places otherwise)."""
     column = 0 if gain == "linear" else 1
     n = ranking.n_candidates
@@ -210,14 +210,14 @@ def discounted_gain(
     return ranking.add(ranking.grades[:, column] / ranking.size * places) / np.where(best > 0, best, 1)
 
 
-def skewness(occurrence: Float[np.ndarray, "n"]) -> float:
+def skewness(occurrence: Float[np.ndarray, " n"]) -> float:
     """Third standardised moment; 0 for equal values."""
     centred = occurrence - occurrence.mean()
     deviation = float(np.sqrt((centred**2).mean()))
     return float((centred**3).mean() / deviation**3) if deviation > 1e-12 else 0.0
 
 
-def _found(ranking: Ranking, k: int) -> Float[np.ndarray, "q"]:
+def _found(ranking: Ranking, k: int) -> Float[np.ndarray, " q"]:
     _check_k(k)
     seen = np.clip(k - ranking.before, 0, ranking.size)
     return ranking.add(ranking.hits * seen / ranking.size)

@@ -15,7 +15,7 @@ from polymodal.core.typing import Bool, Float
 class Loadings:
     """One modality's part of the model: x = mean + scores_shared @ shared + scores_private @ private + residual."""
 
-    mean: Float[np.ndarray, d]
+    mean: Float[np.ndarray, " d"]
     shared: Float[np.ndarray, "r d"]
     private: Float[np.ndarray, "q d"]
 

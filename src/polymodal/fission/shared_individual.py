@@ -22,7 +22,7 @@ from polymodal.fission.ranks import choose_ranks
 class Decomposition:
     """One modality taken apart, on the rows that have it: mean + shared + private + residual is the data."""
 
-    mean: Float[np.ndarray, d]
+    mean: Float[np.ndarray, " d"]
     shared: Float[np.ndarray, "n d"]
     private: Float[np.ndarray, "n d"]
     residual: Float[np.ndarray, "n d"]

@@ -39,9 +39,9 @@ def info_nce(
     b: Float[Tensor, "n d"],
     *,
     temperature: float | Tensor = 0.07,
-    codes_a: Int[Tensor, "n"] | None = None,
-    codes_b: Int[Tensor, "n"] | None = None,
-    weights: Float[Tensor, "n"] | None = None,
+    codes_a: Int[Tensor, " n"] | None = None,
+    codes_b: Int[Tensor, " n"] | None = None,
+    weights: Float[Tensor, " n"] | None = None,
     normalize: bool = True,
     tile: int | None = None,
 ) -> Float[Tensor, ""]:
@@ -102,9 +102,9 @@ def info_nce_reference(
     b: Float[Tensor, "n d"],
     *,
     temperature: float | Tensor = 0.07,
-    codes_a: Int[Tensor, "n"] | None = None,
-    codes_b: Int[Tensor, "n"] | None = None,
-    weights: Float[Tensor, "n"] | None = None,
+    codes_a: Int[Tensor, " n"] | None = None,
+    codes_b: Int[Tensor, " n"] | None = None,
+    weights: Float[Tensor, " n"] | None = None,
     normalize: bool = True,
 ) -> Float[Tensor, ""]:
     """The definition of `info_nce` in plain steps, with all n x n scores at once: the truth in tests."""
@@ -125,10 +125,10 @@ def info_nce_reference(
 
 def pairwise_info_nce(
     representations: Mapping[str, Float[Tensor, "n d"]],
-    present: Mapping[str, Bool[Tensor, "n"]] | None = None,
+    present: Mapping[str, Bool[Tensor, " n"]] | None = None,
     *,
     temperature: float | Tensor = 0.07,
-    codes: Mapping[str, Int[Tensor, "n"]] | None = None,
+    codes: Mapping[str, Int[Tensor, " n"]] | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
 ) -> Float[Tensor, ""]:
     """`info_nce` averaged over pairs of modalities; a row that lacks either is left out of that pair's loss.

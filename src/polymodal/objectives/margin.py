@@ -16,8 +16,8 @@ def margin_loss(
     *,
     margin: float = 0.2,
     hardest: bool = False,
-    codes_a: Int[Tensor, "n"] | None = None,
-    codes_b: Int[Tensor, "n"] | None = None,
+    codes_a: Int[Tensor, " n"] | None = None,
+    codes_b: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, ""]:
     r"""Sum over both directions of hinges between a row's partner and its strangers, averaged over rows.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from polymodal.core.typing import Bool, Float, Int
 
 
-def positive_pairs(codes_a: Int[Tensor, "n"], codes_b: Int[Tensor, "n"]) -> Bool[Tensor, "n n"]:
+def positive_pairs(codes_a: Int[Tensor, " n"], codes_b: Int[Tensor, " n"]) -> Bool[Tensor, "n n"]:
     """True at (i, j) where some row k holds the value of `a` in row i together with the value of `b` in row j.
 
     So row i is its own positive; rows that share a picture share their captions; rows that share a caption
@@ -39,14 +39,14 @@ def positive_pairs(codes_a: Int[Tensor, "n"], codes_b: Int[Tensor, "n"]) -> Bool
 class Positives:
     """The matrix of `positive_pairs` as a sparse sum: n x n never exists, and a product with it costs O(n d)."""
 
-    code_a: Int[Tensor, "n"]
-    code_b: Int[Tensor, "n"]
-    edge_a: Int[Tensor, "e"]
-    edge_b: Int[Tensor, "e"]
+    code_a: Int[Tensor, " n"]
+    code_b: Int[Tensor, " n"]
+    edge_a: Int[Tensor, " e"]
+    edge_b: Int[Tensor, " e"]
     n_codes: tuple[int, int]
 
     @classmethod
-    def of(cls, codes_a: Int[Tensor, "n"], codes_b: Int[Tensor, "n"]) -> Positives:
+    def of(cls, codes_a: Int[Tensor, " n"], codes_b: Int[Tensor, " n"]) -> Positives:
         """Renumber the codes and keep each (a, b) combination that some row holds once."""
         unique_a, code_a = torch.unique(codes_a, return_inverse=True)
         unique_b, code_b = torch.unique(codes_b, return_inverse=True)
@@ -66,6 +66,6 @@ class Positives:
         )
         return by_a[self.code_a]
 
-    def counts(self, like: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+    def counts(self, like: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """How many positives each row has, at least one: itself."""
         return self.sum_over(like.new_ones(len(like), 1)).squeeze(1)

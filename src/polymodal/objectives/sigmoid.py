@@ -16,8 +16,8 @@ def sigmoid_loss(
     *,
     scale: float | Tensor = 10.0,
     bias: float | Tensor = -10.0,
-    codes_a: Int[Tensor, "n"] | None = None,
-    codes_b: Int[Tensor, "n"] | None = None,
+    codes_a: Int[Tensor, " n"] | None = None,
+    codes_b: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, ""]:
     r"""Minus the log-likelihood that each pair is (y = 1) or is not (y = -1) of one kind, per row.
 

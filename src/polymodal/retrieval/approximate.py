@@ -101,7 +101,7 @@ class ApproximateIndex:
             effort = min(2 * effort, limit)
 
     def search(
-        self, queries: Float[np.ndarray, "q d"], k: int, rows: Int[np.ndarray, "m"] | None = None
+        self, queries: Float[np.ndarray, "q d"], k: int, rows: Int[np.ndarray, " m"] | None = None
     ) -> tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]:
         """As `exact_search`; position -1 where fewer than k were found."""
         faiss = _faiss()

@@ -31,7 +31,7 @@ def exact_search(
     k: int,
     *,
     metric: Metric = "cosine",
-    rows: Int[np.ndarray, "m"] | None = None,
+    rows: Int[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[np.ndarray, "q j"], Int[np.ndarray, "q j"]]:
     """Scores and positions of the k nearest of `vectors`, best first; of equal scores the lower position comes first.
 

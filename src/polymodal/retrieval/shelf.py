@@ -37,14 +37,14 @@ class Shelf:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def rows(self, modality: str, where: Where) -> Int[np.ndarray, "m"]:
+    def rows(self, modality: str, where: Where) -> Int[np.ndarray, " m"]:
         """Positions that satisfy the filter, rising; `modality` and `id` may be asked for as metadata may."""
         import pyarrow as pa
 
         told = pa.array(np.full(len(self), modality))
         return np.flatnonzero(select(self.table.append_column("modality", told.cast(pa.string())), where))
 
-    def has(self, ids: Any) -> Bool[np.ndarray, "n"]:
+    def has(self, ids: Any) -> Bool[np.ndarray, " n"]:
         """True on the entries whose key is one of `ids` (an Arrow array)."""
         import pyarrow.compute as pc
 

@@ -18,7 +18,7 @@ from polymodal.core.typing import Num
 class Similarity(Protocol):
     """g(z_a, z_b)."""
 
-    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, n]:
+    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, " n"]:
         """Row i of a with row i of b."""
 
     def pairwise(self, a: Num[Any, "n d"], b: Num[Any, "m d_b"]) -> Num[Any, "n m"]:
@@ -31,7 +31,7 @@ class _OfInner:
     def _of(self, inner: Any) -> Any:
         raise NotImplementedError
 
-    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, n]:
+    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, " n"]:
         """Row i of a with row i of b."""
         a, b = _alike(a, b, rows=True)
         return self._of((a * b).sum(-1))
@@ -48,7 +48,7 @@ class _OfDistance:
     def _of(self, distance: Any) -> Any:
         raise NotImplementedError
 
-    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, n]:
+    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, " n"]:
         """Row i of a with row i of b."""
         a, b = _alike(a, b, rows=True)
         return self._of(_norm(a - b))
@@ -82,7 +82,7 @@ class Cosine(_OfInner):
     def _of(self, inner: Any) -> Any:
         return inner
 
-    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, n]:
+    def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, " n"]:
         """Row i of a with row i of b."""
         return super().__call__(self._unit(a), self._unit(b))
 

@@ -18,6 +18,7 @@ LAYERS = [
     {"retrieval", "testing", "config"},
     {"commands"},
     {"cli", "web"},
+    {"__main__"},
 ]
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 # `polymodal.Modalities` and friends: the lazy names of the package itself, for use by users and not inside.

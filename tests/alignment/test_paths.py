@@ -7,7 +7,7 @@ import pytest
 
 from polymodal.alignment import DTW, Itakura, SakoeChiba, StepPattern, align_costs
 from polymodal.alignment._costs import of_matrix
-from polymodal.alignment._paths import Problem, linear_path, stepped_path
+from polymodal.alignment._paths import Problem, linear_path, stepped_path, traced_path
 from polymodal.alignment.windows import whole
 
 
@@ -51,3 +51,23 @@ def test_checkpoints_give_the_path_of_one_block(rng, monkeypatch):
         monkeypatch.undo()
         assert again == cost
         np.testing.assert_array_equal(same, path)
+
+
+@pytest.mark.parametrize("window", [None, SakoeChiba(70), Itakura(2.0)], ids=str)
+def test_the_path_traced_from_kept_rows_costs_the_same(rng, window):
+    a, b = rng.normal(size=(500, 3)).cumsum(0), rng.normal(size=(450, 3)).cumsum(0)
+    for begin, end in [(False, False), (True, True)]:
+        p = DTW(window=window, open_begin=begin, open_end=end)._problem_of(a, b)
+        cost, path = stepped_path(p, StepPattern.symmetric1())
+        for kept in (1, 3, 64):
+            np.testing.assert_array_equal(traced_path(p, kept), path)
+        assert p.costs.along(path) == pytest.approx(cost)
+
+
+def test_a_way_back_along_a_long_row_is_found(rng):
+    a, b = np.zeros((300, 2)), np.zeros((900, 2))
+    a[150:], b[800:] = 1.0, 1.0  # frame 149 of a meets hundreds of b
+    p = DTW()._problem_of(a, b)
+    path = traced_path(p)
+    assert p.costs.along(path) == 0.0
+    assert set(map(tuple, np.diff(path, axis=0).tolist())) <= {(0, 1), (1, 0), (1, 1)}

@@ -12,6 +12,7 @@ from polymodal.alignment.steps import StepPattern
 from polymodal.core.typing import Float, Int
 
 SMALL = 2**15  # cells below which a path is traced directly: one byte each
+LONGEST_TRACED = 200_000  # frames, beyond which even the kept rows and the bytes beside the path are many
 BLOCK = 2**24  # cells whose choices are kept at once before checkpoints pay
 
 
@@ -91,6 +92,65 @@ def sweep_backward(p: Problem, rows: range, columns: range) -> Float[np.ndarray,
 def _clip(first: np.ndarray, last: np.ndarray, columns: range) -> tuple[np.ndarray, np.ndarray]:
     first = np.clip(first - columns.start, 0, len(columns))
     return first, np.clip(last - columns.start, -1, len(columns) - 1)
+
+
+def shortest_path(p: Problem) -> Int[np.ndarray, "p 2"]:
+    """The cheapest path of single, equally weighted moves, in memory that grows with n + m.
+
+    Where a cell costs much (several features), each is worked out once and kept rows show the way back; else twice, in less memory.
+    """
+    n, m = p.costs.shape
+    if n * m <= SMALL:
+        return stepped_path(p, _SYMMETRIC)[1]
+    return traced_path(p) if p.costs.features > 1 and n * m <= LONGEST_TRACED**2 else linear_path(p)
+
+
+def traced_path(p: Problem, kept: int = 64) -> Int[np.ndarray, "p 2"]:
+    """As `linear_path`, at little more than the time of the cost: `kept` rows of accumulated costs, and one byte a cell beside the path.
+
+    Between two kept rows the way back is looked for in the columns left of its end; in twice as many, if the cost
+    found there is not the known one.
+    """
+    n, m = p.costs.shape
+    block = max(64, -(-n // kept))
+    starts = list(range(0, n, block))
+    rows = [p.border(0.0)]
+    for start in starts:
+        arrived = sweep_forward(p, range(start, min(start + block, n)), range(m), rows[-1], 0.0)
+        rows.append(np.concatenate([[np.inf], arrived]))
+    pieces, j = [], p.end(rows[-1][1:])
+    for start, before, after in zip(starts[::-1], rows[-2::-1], rows[:0:-1], strict=True):
+        piece, j = _way_back(p, range(start, min(start + block, n)), j, before, after[j + 1], 2 * block)
+        pieces.append(piece)
+    return np.concatenate(pieces)[::-1].copy()
+
+
+def _way_back(
+    p: Problem, rows: range, end: int, before: Float[np.ndarray, "c1"], known: float, width: int
+) -> tuple[Int[np.ndarray, "q 2"], int]:
+    """The path through `rows` to column `end` of the last, end first, and the column where it enters from the row above."""
+    (steps, weights), top = _SYMMETRIC.table(), max(rows.start - 1, 0)
+    closed = rows.start == 0 and not p.open_begin
+    enough = 1e-12 * max(
+        known, 1.0 if p.costs.kind == k.PRODUCTS else 0.0
+    )  # cosines near 0 are 1e-16 off, whatever the scale
+    while True:
+        left = 0 if closed else max(end - width, 0)
+        columns = range(left, end + 1)
+        costs = p.costs.part(slice(top, rows.stop), slice(left, end + 1))
+        part = Problem(
+            costs, *_clip(p.first[top : rows.stop], p.last[top : rows.stop], columns), p.open_begin, False
+        )
+        acc = _rows_kept(part, steps)
+        if rows.start:
+            acc[0] = before[left + 1 : end + 2]
+        acc, chosen = _advance(part, steps, weights, acc, rows.start - top, rows.stop - top, 1)
+        if left == 0 or acc[(rows.stop - top - 1) % len(acc), -1] <= known + enough:
+            break
+        width *= 2
+    piece = np.empty((len(rows) + len(columns), 2), dtype=np.int64)
+    _, j, length = k.walk(chosen, rows.start - top, rows.stop - top - 1, end - left, steps, piece, 0)
+    return piece[:length] + np.array([top, left]), left + int(j)
 
 
 def linear_path(p: Problem) -> Int[np.ndarray, "p 2"]:

@@ -12,7 +12,7 @@ import numpy as np
 from polymodal.alignment import _costs
 from polymodal.alignment._costs import CellCosts, Metric
 from polymodal.alignment._pairs import all_pairs, in_threads
-from polymodal.alignment._paths import SMALL, Problem, linear_path, stepped_cost, stepped_path, sweep_forward
+from polymodal.alignment._paths import Problem, shortest_path, stepped_cost, stepped_path, sweep_forward
 from polymodal.alignment.answer import Alignment
 from polymodal.alignment.steps import StepPattern
 from polymodal.alignment.windows import Itakura, SakoeChiba, Window, checked, holds_path, whole
@@ -34,7 +34,7 @@ class DTW:
         convention: "sum" of distances, or "root" of the sum of squared distances. The path may differ, not only the number.
         features: "dependent": one path for all features. "independent": each feature warped by itself, costs added (no single path).
 
-    Complexity: O(n m) time. Cost: O(n + m) memory. Path: O(n + m) memory under step "symmetric1", else O(m sqrt(n)).
+    Complexity: O(n m) time; O((n + m) d) memory for the cost, and for the path under step "symmetric1"; other paths O(m sqrt(n)).
 
     Relations:
         * symmetric in a and b (symmetric steps, closed ends), and zero for a sequence with itself; not a metric.
@@ -185,8 +185,8 @@ class DTW:
 
     def _align(self, costs: CellCosts, rate_a: float, rate_b: float) -> Alignment:
         p = self._problem(costs)
-        if self.pattern.diagonal_weight == 1 and costs.shape[0] * costs.shape[1] > SMALL:
-            path = linear_path(p)
+        if self.pattern.diagonal_weight == 1:
+            path = shortest_path(p)
             total = costs.along(path)
         else:
             total, path = stepped_path(p, self.pattern)

@@ -103,7 +103,12 @@ def whole(length_a: int, length_b: int) -> Bounds:
 
 
 def holds_path(
-    first: Int[np.ndarray, " n"], last: Int[np.ndarray, " n"], length_b: int, *, open_begin: bool, open_end: bool
+    first: Int[np.ndarray, " n"],
+    last: Int[np.ndarray, " n"],
+    length_b: int,
+    *,
+    open_begin: bool,
+    open_end: bool,
 ) -> bool:
     """Whether steps of one frame at a time can cross the window."""
     return bool(

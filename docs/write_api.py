@@ -5,8 +5,19 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-PACKAGES = ("core", "similarity", "objectives", "alignment", "evaluation", "datasets", "nn", "encoders", "training")
+PACKAGES = (
+    "core",
+    "similarity",
+    "objectives",
+    "alignment",
+    "evaluation",
+    "datasets",
+    "nn",
+    "encoders",
+    "training",
+)
 PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
+MODULES = {"persistence": ("save", "load"), "core.errors": None}  # single files: these names, or all
 
 
 def main() -> None:
@@ -17,6 +28,13 @@ def main() -> None:
         entries = "".join(f"\n::: polymodal.{package}.{name}\n" for name in sorted(module.__all__))
         (folder / f"{package}.md").write_text(
             f"# polymodal.{package}\n\n{module.__doc__.strip()}\n{entries}", encoding="utf-8"
+        )
+    for path, wanted in MODULES.items():
+        module = importlib.import_module(f"polymodal.{path}")
+        here = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+        entries = "".join(f"\n::: polymodal.{path}.{name}\n" for name in wanted or here)
+        (folder / f"{path.rpartition('.')[2]}.md").write_text(
+            f"# polymodal.{path}\n\n{module.__doc__.strip()}\n{entries}", encoding="utf-8"
         )
 
 

@@ -191,3 +191,20 @@ def test_values_of_every_kind_survive() -> None:
 def test_what_cannot_be_saved_is_named_by_its_place() -> None:
     with pytest.raises(ModelFormatError, match=r"model\.loss.*without pickle"):
         _Writer().encode({"loss": print}, "model")
+
+
+def test_a_network_of_the_users_is_asked_for_once(data, tmp_path: Path) -> None:
+    import torch
+
+    from polymodal.coordination import CLIP
+    from polymodal.encoders import ModuleEncoder
+    from polymodal.training import Training
+
+    training = Training(max_epochs=1, batch_size=25, device="cpu", progress=False)
+    encoders = {"bild": ModuleEncoder(torch.nn.Linear(4, 3), n_out=3)}
+    clip = CLIP(2, encoders=encoders, training=training, random_state=0).fit(data)
+    folder = save(clip, tmp_path / "m")
+    with pytest.raises(ModelFormatError, match=r"model\.encoders\.bild\.module"):
+        load(folder)
+    again = load(folder, given={"model.encoders.bild.module": torch.nn.Linear(4, 3)})
+    assert np.array_equal(again.transform(data)["bild"].values(), clip.transform(data)["bild"].values())

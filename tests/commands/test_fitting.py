@@ -71,7 +71,7 @@ def test_whole_groups_are_held_out(shapes, tmp_path) -> None:
         ({"method": "cca", "hold_out": HoldOut(group="shape")}, "say how many"),
         ({"method": "cca", "hold_out": HoldOut(share=1.5)}, r"share in \(0, 1\)"),
         ({"method": "cca", "parameters": {"regg": 1}}, "Did you mean 'reg'"),
-        ({"method": "cca"}, "2 to 2 modalities|needs 2"),
+        ({"method": "cca"}, "2 modalities, got 3"),
     ],
 )
 def test_refused_before_anything_is_written(shapes, tmp_path, arguments, message) -> None:

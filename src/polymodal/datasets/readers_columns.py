@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from polymodal.core.errors import DataError, suggest
-from polymodal.datasets.readers_values import IMAGE_SUFFIXES, MEDIA_SUFFIXES
+from polymodal.core.files import IMAGE_SUFFIXES
+from polymodal.datasets.readers_values import MEDIA_SUFFIXES
 
 Rule = Literal["files", "encoded", "text", "lists", "numbers"]
 TEXT_NAMES = (
@@ -243,7 +244,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _empty(column: Any) -> bool:
-    return column.null_count == len(column)
+    return bool(column.null_count == len(column))
 
 
 def _all_different(column: Any) -> bool:

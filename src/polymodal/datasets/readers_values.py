@@ -166,8 +166,8 @@ def numbers_column(name: str, columns: dict[str, Any], *, where: str) -> Modalit
     """
     arrays = [_floats(column) for column in columns.values()]
     values = np.column_stack(arrays)
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
-    absent = missing.all(axis=1)
+    missing: np.ndarray = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
+    absent: np.ndarray = missing.all(axis=1)
     partly = missing & ~absent[:, None]
     if partly.any():
         counts = {c: int(k) for c, k in zip(columns, partly.sum(axis=0), strict=True) if k}

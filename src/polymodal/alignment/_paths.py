@@ -126,7 +126,7 @@ def traced_path(p: Problem, kept: int = 64) -> Int[np.ndarray, "p 2"]:
 
 
 def _way_back(
-    p: Problem, rows: range, end: int, before: Float[np.ndarray, "c1"], known: float, width: int
+    p: Problem, rows: range, end: int, before: Float[np.ndarray, " c1"], known: float, width: int
 ) -> tuple[Int[np.ndarray, "q 2"], int]:
     """The path through `rows` to column `end` of the last, end first, and the column where it enters from the row above."""
     (steps, weights), top = _SYMMETRIC.table(), max(rows.start - 1, 0)

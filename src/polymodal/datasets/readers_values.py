@@ -166,7 +166,9 @@ def numbers_column(name: str, columns: dict[str, Any], *, where: str) -> Modalit
     """
     arrays = [_floats(column) for column in columns.values()]
     values = np.column_stack(arrays)
-    missing: np.ndarray = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
+    missing = np.zeros(values.shape, dtype=bool)
+    if values.dtype.kind == "f":
+        missing = np.asarray(np.isnan(values))
     absent: np.ndarray = missing.all(axis=1)
     partly = missing & ~absent[:, None]
     if partly.any():

@@ -21,11 +21,11 @@ from polymodal.nn.positions import sine_positions
 
 Tokens = Literal["pieces", "words"]
 
-TOKEN_SPREAD = 0.3
+TOKEN_SPREAD = 0.05
 """Standard deviation of token vectors before training: small beside what an optimiser moves them, for most tokens are
 rare and are moved seldom."""
 
-POSITION_SPREAD = 0.2
+POSITION_SPREAD = 0.05
 """Factor on the positions, so that they do not drown the tokens."""
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"
 

@@ -166,10 +166,10 @@ def numbers_column(name: str, columns: dict[str, Any], *, where: str) -> Modalit
     """
     arrays = [_floats(column) for column in columns.values()]
     values = np.column_stack(arrays)
-    missing = np.zeros(values.shape, dtype=bool)
+    missing: np.ndarray = np.zeros(values.shape, dtype=bool)
     if values.dtype.kind == "f":
-        missing = np.asarray(np.isnan(values))
-    absent: np.ndarray = missing.all(axis=1)
+        missing = np.isnan(values)
+    absent = np.asarray(missing.all(axis=1), dtype=bool)
     partly = missing & ~absent[:, None]
     if partly.any():
         counts = {c: int(k) for c, k in zip(columns, partly.sum(axis=0), strict=True) if k}

@@ -19,7 +19,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
 PEERS = ("dtaidistance", "tslearn", "aeon", "dtw-python")
 Work = tuple[str, int, int, int]  # what, length, features, sequences
 WORKS: tuple[Work, ...] = (

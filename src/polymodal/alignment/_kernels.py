@@ -22,14 +22,16 @@ SQUARES, ABSOLUTES, PRODUCTS, MATRIX = 0, 1, 2, 3  # what is added up over featu
 PLAIN, ROOT, SQUARE, COSINE, COSINE_SQUARE = 0, 1, 2, 3, 4  # what is done with the sum
 U = np.uint64
 
-_compiled = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz", "contract", "reassoc", "arcp"}
-)
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "nsz", "contract", "reassoc", "arcp"}}
 
 
 def _jit(function):
     """Compile at first use and keep the result on disk; a check of shapes wrapped around every function (under test) is taken off."""
-    return _compiled(inspect.unwrap(function))
+    bare = inspect.unwrap(function)
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(bare)
+    except RuntimeError:  # neither the package's folder nor the user's can be written
+        return numba.njit(**_OPTIONS)(bare)
 
 
 @_jit

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from polymodal.core import Modality, Texts
 from polymodal.core.errors import ConfigError
 from polymodal.encoders import BagOfTokensEncoder, EncoderModule, TextTransformerEncoder
 from polymodal.encoders.text import check_tokens, train_tokenizer
+from polymodal.training import seeded
 
 NAMES = [
     "greek small letter omega with tonos",
@@ -76,3 +78,24 @@ def test_wrong_options_are_named() -> None:
         check_tokens(SimpleNamespace(tokens="letters"))
     with pytest.raises(ConfigError, match="max_length"):
         TextTransformerEncoder(max_length=0)
+
+
+@pytest.mark.parametrize(
+    "encoder", [BagOfTokensEncoder(token_dropout=0.7), TextTransformerEncoder(width=16, token_dropout=0.7)]
+)
+def test_tokens_are_hidden_while_training_and_never_all(encoder) -> None:
+    words = Modality(Texts(["a b c d e f g h", "z"]), np.array([0, 1]))
+    module = encoder.build(encoder.prepare(words), 4)
+    batch = module.collate(words.values())
+    module.train()
+    with seeded(0):
+        seen = [module.tokens(batch)[1].sum(1).tolist() for _ in range(20)]
+    assert all(1 <= many <= 8 and one == 1 for many, one in seen)
+    assert len({many for many, _ in seen}) > 3
+    module.eval()
+    assert module.tokens(batch)[1].sum(1).tolist() == [8, 1]
+
+
+def test_a_share_of_hidden_tokens_that_leaves_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="token_dropout"):
+        BagOfTokensEncoder(token_dropout=1.0)

@@ -60,7 +60,11 @@ def train_tokenizer(texts: Sequence[str], *, tokens: Tokens, vocabulary: int) ->
 
 
 def check_tokens(recipe: Any) -> None:
-    """Refuse a kind of token nobody makes."""
+    """Refuse a kind of token nobody makes, and a share of hidden tokens that leaves none."""
+    if not 0 <= recipe.token_dropout < 1:
+        raise ConfigError(
+            f"{type(recipe).__name__} needs token_dropout in [0, 1), got {recipe.token_dropout!r}."
+        )
     if recipe.tokens not in ("pieces", "words"):
         raise ConfigError(
             f'{type(recipe).__name__} needs tokens to be "pieces" or "words", got {recipe.tokens!r}.'
@@ -70,13 +74,16 @@ def check_tokens(recipe: Any) -> None:
 class TextModule(EncoderModule):
     """What text encoders share: the tokenizer, and batches of token numbers with a mask."""
 
-    def __init__(self, settings: Mapping[str, Any], dim: int, max_length: int) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], dim: int, recipe: BagOfTokensEncoder | TextTransformerEncoder
+    ) -> None:
         super().__init__()
         from tokenizers import Tokenizer
 
         self.dim = dim
+        self._hide = recipe.token_dropout
         self._tokenizer = Tokenizer.from_str(settings["tokenizer"])
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_truncation(recipe.max_length)
         self._tokenizer.enable_padding(pad_id=0, pad_token=_PAD)
         self.vocabulary = int(self._tokenizer.get_vocab_size())
 
@@ -97,11 +104,14 @@ class TextModule(EncoderModule):
             ids = np.zeros((len(encodings), 1), dtype=np.int64)
         return {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(ids != 0)}
 
-    @staticmethod
-    def tokens(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Token numbers and mask, cut to the longest text of the batch."""
+    def tokens(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Token numbers and mask, cut to the longest text of the batch; while training some tokens are hidden, never all."""
         steps = trim(batch["mask"])
-        return batch["ids"][:, :steps].masked_fill(~batch["mask"][:, :steps], 0), batch["mask"][:, :steps]
+        ids, mask = batch["ids"][:, :steps], batch["mask"][:, :steps]
+        if self.training and self._hide:
+            kept = mask & (torch.rand(mask.shape, device=mask.device) >= self._hide)
+            mask = torch.where(kept.any(1, keepdim=True), kept, mask)
+        return ids.masked_fill(~mask, 0), mask
 
 
 def text_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
@@ -122,7 +132,7 @@ class BagModule(TextModule):
     """The mean of token vectors, through an `MLP`."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: BagOfTokensEncoder) -> None:
-        super().__init__(settings, dim, recipe.max_length)
+        super().__init__(settings, dim, recipe)
         self.embed = token_vectors(self.vocabulary, recipe.width)
         self.layers = MLP(
             recipe.width, dim, width=2 * recipe.width, depth=recipe.depth, dropout=recipe.dropout
@@ -143,9 +153,10 @@ class BagOfTokensEncoder:
         width: Features of a token.
         depth: Hidden layers after the mean, each twice as wide.
         tokens: "pieces" (byte-pair encoding) or whole "words".
-        vocabulary: Most tokens.
+        vocabulary: Most tokens. With "pieces", fewer than there are words makes rare words share what they are made of.
         max_length: Tokens read of each text.
         dropout: Share of hidden features dropped while training, in [0, 1).
+        token_dropout: Share of tokens hidden while training, in [0, 1): half of them helps where texts are few.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"text"})
@@ -156,6 +167,7 @@ class BagOfTokensEncoder:
     vocabulary: int = 8000
     max_length: int = 256
     dropout: float = 0.0
+    token_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check_numbers(
@@ -179,7 +191,7 @@ class TextTransformerModule(TextModule):
     """Token vectors and positions, transformer blocks, attention pooling."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: TextTransformerEncoder) -> None:
-        super().__init__(settings, dim, recipe.max_length)
+        super().__init__(settings, dim, recipe)
         width = recipe.width
         self.embed = token_vectors(self.vocabulary, width)
         self.blocks = nn.ModuleList(
@@ -217,9 +229,10 @@ class TextTransformerEncoder:
         heads: Attention heads.
         mix: What moves between tokens: "attention", or their "mean" (cheaper, enough for short names).
         tokens: "pieces" (byte-pair encoding) or whole "words".
-        vocabulary: Most tokens.
+        vocabulary: Most tokens. With "pieces", fewer than there are words makes rare words share what they are made of.
         max_length: Tokens read of each text.
         dropout: Share of features dropped while training, in [0, 1).
+        token_dropout: Share of tokens hidden while training, in [0, 1).
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"text"})
@@ -232,6 +245,7 @@ class TextTransformerEncoder:
     vocabulary: int = 8000
     max_length: int = 128
     dropout: float = 0.0
+    token_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check_numbers(

@@ -75,7 +75,7 @@ def test_the_order_of_the_texts_does_not_matter_and_every_process_agrees() -> No
 
 def test_wrong_options_are_named() -> None:
     with pytest.raises(ConfigError, match="letters"):
-        check_tokens(SimpleNamespace(tokens="letters"))
+        check_tokens(SimpleNamespace(token_dropout=0.0, tokens="letters"))
     with pytest.raises(ConfigError, match="max_length"):
         TextTransformerEncoder(max_length=0)
 

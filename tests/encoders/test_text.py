@@ -26,6 +26,7 @@ RECIPES = [
     BagOfTokensEncoder(width=8),
     BagOfTokensEncoder(width=8, tokens="words", depth=0),
     TextTransformerEncoder(width=8, heads=2, depth=1),
+    TextTransformerEncoder(width=8, heads=2, depth=1, tokens="pieces"),
     TextTransformerEncoder(width=8, heads=2, depth=2, mix="mean", tokens="words", max_length=6),
 ]
 
@@ -36,12 +37,12 @@ def names(texts: list[str] = NAMES) -> Modality:
     return Modality(Texts(texts), np.arange(len(texts)))
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["bag", "bag of words", "transformer", "mean"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["bag", "bag of words", "transformer", "pieces", "mean"])
 def test_contract(recipe: BagOfTokensEncoder, check_encoder: Callable[..., EncoderModule]) -> None:
     module = check_encoder(recipe, names())
     with torch.no_grad():
         batch = module.collate(NAMES)
-        poisoned = {**batch, "ids": batch["ids"].masked_fill(~batch["mask"], 10**9)}
+        poisoned = {**batch, "ids": batch["ids"].masked_fill(~batch["mask"][..., None], 10**9)}
         assert torch.equal(module(poisoned), module(batch)), "padding enters"
         lower = module(module.collate(["LATIN capital letter a"]))
         torch.testing.assert_close(lower, module(module.collate(["Latin Capital Letter A"])))

@@ -9,21 +9,26 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modality
-from polymodal.core.typing import Kind
+from polymodal.core.typing import Int, Kind
 from polymodal.encoders.base import EncoderModule, check_heads, check_kind, check_numbers, value_blocks
+from polymodal.encoders.spelling import UNKNOWN, Speller
 from polymodal.nn.attention import MeanMixer, TransformerBlock, trim
 from polymodal.nn.mlp import MLP
 from polymodal.nn.pooling import AttentionPool, masked_mean
 from polymodal.nn.positions import sine_positions
 
-Tokens = Literal["pieces", "words"]
+Tokens = Literal["spelled", "pieces", "words"]
 
 TOKEN_SPREAD = 0.05
 """Standard deviation of token vectors before training: small beside what an optimiser moves them, for most tokens are
 rare and are moved seldom."""
+
+SPELLING_ONLY = 0.1
+"""Share of spelled words that, while training, are shown as unknown words of this spelling: what unseen words will be."""
 
 POSITION_SPREAD = 0.05
 """Factor on the positions, so that they do not drown the tokens."""
@@ -31,16 +36,19 @@ _PAD, _UNKNOWN = "[PAD]", "[UNK]"
 
 
 def train_tokenizer(texts: Sequence[str], *, tokens: Tokens, vocabulary: int) -> str:
-    """A tokenizer learned from texts, as the JSON text of the `tokenizers` library.
+    """A tokenizer learned from texts, as JSON: a `Speller`'s, or that of the `tokenizers` library.
 
-    Lower-cases after NFKC. "pieces" is byte-pair encoding inside words (Sennrich et al. 2016), "words" whole words and
-    single marks; what was never seen becomes one unknown token. The order of the texts does not matter.
+    Lower-cases after NFKC. "spelled" gives whole words with their trigrams (`Speller`), "pieces" is byte-pair
+    encoding inside words (Sennrich et al. 2016), "words" whole words and single marks; what was never seen becomes one
+    unknown token. The order of the texts does not matter.
 
     Args:
         texts: What to learn from.
         tokens: Kind of token.
         vocabulary: Most tokens, with the two special ones.
     """
+    if tokens == "spelled":
+        return Speller.train(texts, vocabulary=vocabulary).to_str()
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     special = [_PAD, _UNKNOWN]
@@ -65,9 +73,9 @@ def check_tokens(recipe: Any) -> None:
         raise ConfigError(
             f"{type(recipe).__name__} needs token_dropout in [0, 1), got {recipe.token_dropout!r}."
         )
-    if recipe.tokens not in ("pieces", "words"):
+    if recipe.tokens not in ("spelled", "pieces", "words"):
         raise ConfigError(
-            f'{type(recipe).__name__} needs tokens to be "pieces" or "words", got {recipe.tokens!r}.'
+            f'{type(recipe).__name__} needs tokens to be "spelled", "pieces" or "words", got {recipe.tokens!r}.'
         )
 
 
@@ -78,40 +86,68 @@ class TextModule(EncoderModule):
         self, settings: Mapping[str, Any], dim: int, recipe: BagOfTokensEncoder | TextTransformerEncoder
     ) -> None:
         super().__init__()
-        from tokenizers import Tokenizer
-
         self.dim = dim
-        self._hide = recipe.token_dropout
-        self._tokenizer = Tokenizer.from_str(settings["tokenizer"])
-        self._tokenizer.enable_truncation(recipe.max_length)
-        self._tokenizer.enable_padding(pad_id=0, pad_token=_PAD)
-        self.vocabulary = int(self._tokenizer.get_vocab_size())
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TextModule:
-        from copy import deepcopy
-
-        copied = self.__class__.__new__(self.__class__)
-        memo[id(self)] = copied
-        shared = {"_tokenizer": self._tokenizer}  # read-only, and not a thing that can be copied
-        copied.__dict__.update({k: shared.get(k) or deepcopy(v, memo) for k, v in self.__dict__.items()})
-        return copied
+        self._hide, self._max_length = recipe.token_dropout, recipe.max_length
+        self._tokenize: Speller | Pieces = (Speller if recipe.tokens == "spelled" else Pieces).from_str(
+            settings["tokenizer"]
+        )
+        self.embed = nn.Embedding(len(self._tokenize), recipe.width)
+        nn.init.normal_(self.embed.weight, std=TOKEN_SPREAD)
 
     def collate(self, values: Any) -> dict[str, Tensor]:
-        """Texts -> token numbers (u, t) and a mask, t the longest; at most `max_length` tokens of each are read."""
-        encodings = self._tokenizer.encode_batch_fast(list(values))
-        ids = np.array([e.ids for e in encodings], dtype=np.int64).reshape(len(encodings), -1)
-        if ids.shape[1] == 0:  # only empty texts
-            ids = np.zeros((len(encodings), 1), dtype=np.int64)
-        return {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(ids != 0)}
+        """Texts -> token numbers (u, t, g) and a mask (u, t), t the longest; at most `max_length` tokens of each are read."""
+        ids = torch.from_numpy(self._tokenize(list(values), self._max_length))
+        return {"ids": ids, "mask": ids[:, :, 0] != 0}
 
     def tokens(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Token numbers and mask, cut to the longest text of the batch; while training some tokens are hidden, never all."""
+        """Token vectors (u, t, width) and mask, cut to the longest text of the batch.
+
+        The vector of a spelled word is its own plus the mean of its trigrams'. While training, some tokens are hidden
+        (never all of a text), and some spelled words show only how they are spelled.
+        """
         steps = trim(batch["mask"])
         ids, mask = batch["ids"][:, :steps], batch["mask"][:, :steps]
         if self.training and self._hide:
             kept = mask & (torch.rand(mask.shape, device=mask.device) >= self._hide)
             mask = torch.where(kept.any(1, keepdim=True), kept, mask)
-        return ids.masked_fill(~mask, 0), mask
+        ids = ids.masked_fill(~mask[..., None], 0)
+        words, grams = ids[:, :, 0], ids[:, :, 1:]
+        if not grams.shape[2]:
+            return self.embed(words), mask
+        if self.training:
+            hidden = (torch.rand(words.shape, device=words.device) < SPELLING_ONLY) & mask
+            words = words.masked_fill(hidden, UNKNOWN)
+        spelled = functional.embedding_bag(grams.flatten(0, 1), self.embed.weight, mode="mean", padding_idx=0)
+        return self.embed(words) + spelled.unflatten(0, words.shape), mask
+
+
+class Pieces:
+    """A tokenizer of the `tokenizers` library, called as a `Speller` is; its tokens are not made of anything."""
+
+    def __init__(self, text: str) -> None:
+        from tokenizers import Tokenizer
+
+        self._text = text
+        self._tokenizer = Tokenizer.from_str(text)
+        self._tokenizer.enable_padding(pad_id=0, pad_token=_PAD)
+
+    @classmethod
+    def from_str(cls, text: str) -> Pieces:
+        """What `train_tokenizer` gave."""
+        return cls(text)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pieces:
+        return Pieces(self._text)  # the library's object cannot be copied
+
+    def __len__(self) -> int:
+        return int(self._tokenizer.get_vocab_size())
+
+    def __call__(self, texts: Sequence[str], max_length: int) -> Int[np.ndarray, "u t 1"]:
+        """Numbers of the tokens of each text; 0 fills up."""
+        self._tokenizer.enable_truncation(max_length)
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        ids = np.array([e.ids for e in encodings], dtype=np.int64).reshape(len(encodings), -1)
+        return (ids if ids.shape[1] else np.zeros((len(encodings), 1), dtype=np.int64))[:, :, None]
 
 
 def text_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
@@ -121,27 +157,19 @@ def text_settings(encoder: Any, modality: Modality) -> dict[str, Any]:
     return {"tokenizer": train_tokenizer(texts, tokens=encoder.tokens, vocabulary=encoder.vocabulary)}
 
 
-def token_vectors(vocabulary: int, width: int) -> nn.Embedding:
-    """Fresh token vectors of spread `TOKEN_SPREAD`."""
-    vectors = nn.Embedding(vocabulary, width)
-    nn.init.normal_(vectors.weight, std=TOKEN_SPREAD)
-    return vectors
-
-
 class BagModule(TextModule):
     """The mean of token vectors, through an `MLP`."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: BagOfTokensEncoder) -> None:
         super().__init__(settings, dim, recipe)
-        self.embed = token_vectors(self.vocabulary, recipe.width)
         self.layers = MLP(
             recipe.width, dim, width=2 * recipe.width, depth=recipe.depth, dropout=recipe.dropout
         )
 
     def forward(self, batch: Any) -> Tensor:
         """One vector per text; the order of its tokens does not matter."""
-        ids, mask = self.tokens(batch)
-        out: Tensor = self.layers(masked_mean(self.embed(ids), mask))
+        vectors, mask = self.tokens(batch)
+        out: Tensor = self.layers(masked_mean(vectors, mask))
         return out
 
 
@@ -152,8 +180,9 @@ class BagOfTokensEncoder:
     Args:
         width: Features of a token.
         depth: Hidden layers after the mean, each twice as wide.
-        tokens: "pieces" (byte-pair encoding) or whole "words".
-        vocabulary: Most tokens. With "pieces", fewer than there are words makes rare words share what they are made of.
+        tokens: "spelled" (whole words with their trigrams, so that rare words share what they are made of), "pieces"
+            (byte-pair encoding) or whole "words".
+        vocabulary: Most tokens (of spelled words: most words, and most trigrams).
         max_length: Tokens read of each text.
         dropout: Share of hidden features dropped while training, in [0, 1).
         token_dropout: Share of tokens hidden while training, in [0, 1): half of them helps where texts are few.
@@ -163,7 +192,7 @@ class BagOfTokensEncoder:
 
     width: int = 128
     depth: int = 1
-    tokens: Tokens = "pieces"
+    tokens: Tokens = "spelled"
     vocabulary: int = 8000
     max_length: int = 256
     dropout: float = 0.0
@@ -193,7 +222,6 @@ class TextTransformerModule(TextModule):
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: TextTransformerEncoder) -> None:
         super().__init__(settings, dim, recipe)
         width = recipe.width
-        self.embed = token_vectors(self.vocabulary, width)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 width,
@@ -209,9 +237,8 @@ class TextTransformerModule(TextModule):
 
     def forward(self, batch: Any) -> Tensor:
         """One vector per text."""
-        ids, mask = self.tokens(batch)
-        steps = self.embed(ids)
-        places = torch.arange(ids.shape[1], dtype=torch.float32, device=ids.device)
+        steps, mask = self.tokens(batch)
+        places = torch.arange(steps.shape[1], dtype=torch.float32, device=steps.device)
         steps = steps + POSITION_SPREAD * sine_positions(places, steps.shape[-1]).to(steps.dtype)
         for block in self.blocks:
             steps = block(steps, mask)
@@ -228,8 +255,9 @@ class TextTransformerEncoder:
         depth: Transformer blocks.
         heads: Attention heads.
         mix: What moves between tokens: "attention", or their "mean" (cheaper, enough for short names).
-        tokens: "pieces" (byte-pair encoding) or whole "words".
-        vocabulary: Most tokens. With "pieces", fewer than there are words makes rare words share what they are made of.
+        tokens: "spelled" (whole words with their trigrams, so that rare words share what they are made of), "pieces"
+            (byte-pair encoding) or whole "words".
+        vocabulary: Most tokens (of spelled words: most words, and most trigrams).
         max_length: Tokens read of each text.
         dropout: Share of features dropped while training, in [0, 1).
         token_dropout: Share of tokens hidden while training, in [0, 1).
@@ -241,7 +269,7 @@ class TextTransformerEncoder:
     depth: int = 2
     heads: int = 4
     mix: Literal["attention", "mean"] = "attention"
-    tokens: Tokens = "pieces"
+    tokens: Tokens = "spelled"
     vocabulary: int = 8000
     max_length: int = 128
     dropout: float = 0.0

@@ -18,7 +18,9 @@ import beartype  # noqa: E402
 import hypothesis  # noqa: E402
 import jaxtyping  # noqa: E402
 
-_checker = types.ModuleType("polymodal_checker")  # beartype, with int accepted where float is annotated (PEP 484)
+_checker = types.ModuleType(
+    "polymodal_checker"
+)  # beartype, with int accepted where float is annotated (PEP 484)
 _checker.check = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))  # type: ignore[attr-defined]
 sys.modules[_checker.__name__] = _checker
 jaxtyping.install_import_hook("polymodal", "polymodal_checker.check")
@@ -62,7 +64,10 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draws = np.random.default_rng(0)
     lines = ["file_name,text,shape,size,split"]
     for i in range(60):
-        colour, shape = ("red", "green", "blue", "orange", "purple")[i % 5], ("circle", "square", "bar")[i % 3]
+        colour, shape = (
+            ("red", "green", "blue", "orange", "purple")[i % 5],
+            ("circle", "square", "bar")[i % 3],
+        )
         half, x, y = int(draws.integers(5, 9)), int(draws.integers(10, 22)), int(draws.integers(10, 22))
         picture = Image.new("RGB", (32, 32), "white")
         draw = ImageDraw.Draw(picture)

@@ -8,7 +8,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROWS = {"F": 19, "C": 14, "S": 9, "A": 9, "I": 5, "R": 8}
-PACKAGES = ("core", "similarity", "objectives", "alignment", "evaluation", "datasets", "nn", "encoders", "training")
+PACKAGES = (
+    "core",
+    "similarity",
+    "objectives",
+    "alignment",
+    "evaluation",
+    "datasets",
+    "nn",
+    "encoders",
+    "training",
+)
 PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
 
 

@@ -99,9 +99,9 @@ def test_rows_that_share_a_value_stay_in_one_fold(rng):
     data = Modalities.join(
         {"image": image, "text": text}, on={"image": keys.tolist(), "text": keys.repeat(5).tolist()}
     )
-    from polymodal.evaluation.correlation import _groups
+    from polymodal.core.links import linked_rows
 
-    groups = _groups([data["image"].index, data["text"].index])
+    groups = linked_rows([data["image"].index, data["text"].index])
     assert len(np.unique(groups)) == 20
     np.testing.assert_array_equal(groups[data["image"].index == 3], groups[data["image"].index == 3][0])
     with pytest.raises(ModalityError, match="n_splits=30 and 20 groups"):

@@ -206,7 +206,8 @@ def test_a_class_that_a_modality_never_showed_keeps_its_prior(rng: np.random.Gen
 
 
 def test_shared_values_stay_in_one_fold(rng: np.random.Generator) -> None:
-    from polymodal.fusion._members import draw_folds, shared_value_groups
+    from polymodal.core.links import linked_rows
+    from polymodal.fusion._members import draw_folds
     from polymodal.fusion._target import Target
 
     keys = np.repeat(np.arange(20), 3)
@@ -215,7 +216,7 @@ def test_shared_values_stay_in_one_fold(rng: np.random.Generator) -> None:
         on={"image": list(range(20)), "text": keys.tolist()},
     )
     y = np.repeat(np.arange(20) % 2, 3)
-    assert len(np.unique(shared_value_groups(data))) == 20
+    assert len(np.unique(linked_rows([column.index for _, column in data.items()]))) == 20
     folds = draw_folds(data, y, Target.of(y), 4, np.random.default_rng(0))
     assert all(len(np.unique(folds[keys == key])) == 1 for key in range(20))
     assert [y[folds == fold].mean() for fold in range(4)] == pytest.approx([0.5] * 4, abs=0.11)

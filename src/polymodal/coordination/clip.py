@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from polymodal.core.errors import ConfigError, ModalityError, suggest
 from polymodal.core.estimator import Coordination
+from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
@@ -355,19 +356,7 @@ def _groups(data: Modalities, codes: Mapping[str, np.ndarray], share: float) -> 
     """
     if not share:
         return None
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(data)
     known = {str(key): i for i, key in enumerate(dict.fromkeys(data.ids.tolist()))}
     ids = np.array([known[str(key)] for key in data.ids.tolist()])
-    start, rows, nodes = n, [], []
-    for code in (ids, *codes.values()):
-        has = np.flatnonzero(code >= 0)
-        rows.append(has)
-        nodes.append(code[has] + start)
-        start += int(code.max()) + 1
-    i, j = np.concatenate(rows), np.concatenate(nodes)
-    graph = coo_matrix((np.ones(len(i), dtype=np.int8), (i, j)), shape=(start, start))
-    labels: np.ndarray = np.unique(connected_components(graph, directed=False)[1][:n], return_inverse=True)[1]
-    return labels if np.bincount(labels).max() <= max(1, share * n) else None
+    labels = linked_rows([ids, *codes.values()])
+    return labels if np.bincount(labels).max() <= max(1, share * len(data)) else None

@@ -112,7 +112,9 @@ def _stack(name: str, kept: Sequence[Any], nan: NaNPolicy) -> tuple[Any, np.ndar
 
 
 def _is_none(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"
+    return (
+        value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"
+    )
 
 
 def _rows_not_finite(values: np.ndarray, *, only_infinite: bool = False) -> np.ndarray:

@@ -63,7 +63,9 @@ class Requirements:
         count, most = len(data.names), self.max_modalities
         if count < self.min_modalities or (most is not None and count > most):
             few = self.min_modalities
-            wanted = f"at least {few}" if most is None else f"exactly {few}" if few == most else f"{few} to {most}"
+            wanted = (
+                f"at least {few}" if most is None else f"exactly {few}" if few == most else f"{few} to {most}"
+            )
             found.append(
                 f"needs {wanted} modalities, got {count}: {list(data.names)}. Use data.select(...) or add a column."
             )

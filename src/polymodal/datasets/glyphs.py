@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from polymodal.core.errors import DataError, ModalityError, suggest
+from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.ragged import Ragged
 from polymodal.core.random import RandomState, generator
@@ -162,7 +163,11 @@ def held_out_characters(
         return dataset.split(group="character", test_size=test_size, random_state=random_state)
     codepoints, character = np.unique(dataset["codepoint"], return_inverse=True)
     target = held_out_count(test_size, len(codepoints), "characters")
-    family = _families(character, dataset.data["picture"].index)
+    of_row = linked_rows(
+        [character.ravel(), dataset.data["picture"].index]
+    )  # joined by a chain of shared pictures
+    family = np.zeros(len(codepoints), dtype=np.int64)
+    family[character] = of_row
     sizes = np.bincount(family)
     held, count = [], 0
     for candidate in generator(random_state).permutation(len(sizes)):
@@ -173,19 +178,6 @@ def held_out_characters(
             break
     test = np.isin(family[character], held)
     return dataset[~test], dataset[test]
-
-
-def _families(character: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """Family number of each character: characters joined by a chain of shared pictures are one family."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    characters, pictures = int(character.max()) + 1, int(picture.max()) + 1
-    edges = coo_array(
-        (np.ones(len(character)), (character, characters + picture)), shape=(characters + pictures,) * 2
-    )
-    _, labels = connected_components(edges, directed=False)
-    return np.asarray(np.unique(labels[:characters], return_inverse=True)[1])
 
 
 # --- which characters -----------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class TextModule(EncoderModule):
             hidden = (torch.rand(words.shape, device=words.device) < SPELLING_ONLY) & mask
             words = words.masked_fill(hidden, UNKNOWN)
         spelled = functional.embedding_bag(grams.flatten(0, 1), self.embed.weight, mode="mean", padding_idx=0)
-        return self.embed(words) + spelled.unflatten(0, words.shape), mask
+        return self.embed(words) + spelled.view(*words.shape, -1), mask
 
 
 class Pieces:

@@ -10,9 +10,10 @@ import numpy as np
 from polymodal.core.errors import ModalityError
 from polymodal.core.estimator import Coordination
 from polymodal.core.linalg import ridge, whitening
+from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState, generator
-from polymodal.core.typing import Float, Int
+from polymodal.core.typing import Float
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,7 +210,7 @@ def _component_correlations(model: Coordination, data: Modalities) -> np.ndarray
 
 
 def _folds(data: Modalities, n_splits: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    groups = _groups([column.index for _, column in data.items()])
+    groups = linked_rows([column.index for _, column in data.items()])
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if not 2 <= n_splits <= n_groups:
         raise ModalityError(
@@ -218,22 +219,6 @@ def _folds(data: Modalities, n_splits: int, rng: np.random.Generator) -> Iterato
     fold_of_group = rng.permutation(n_groups) % n_splits
     for fold in range(n_splits):
         yield fold_of_group[groups] == fold
-
-
-def _groups(indices: list[Int[np.ndarray, " n"]]) -> Int[np.ndarray, " n"]:
-    """Rows that share a stored value in any modality, directly or through other rows, get one number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(indices[0])
-    nodes, offset = [], n
-    for index in indices:
-        nodes.append(index + offset)
-        offset += int(index.max(initial=0)) + 1
-    rows, values = np.tile(np.arange(n), len(indices)), np.concatenate(nodes)
-    graph = coo_array((np.ones(len(rows)), (rows, values)), shape=(offset, offset))
-    labels = connected_components(graph, directed=False)[1][:n]
-    return np.unique(labels, return_inverse=True)[1].reshape(-1)
 
 
 def _whitened(x: np.ndarray, reg: float) -> np.ndarray:

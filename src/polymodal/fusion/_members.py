@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from polymodal.core.errors import ModalityError
+from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float, Int, Shaped
 from polymodal.fusion._target import Target
@@ -186,7 +187,7 @@ def draw_folds(
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " n"]:
     """A fold per row: classes are dealt evenly, and rows that share a stored value (captions of one picture) stay together."""
-    groups = shared_value_groups(data)
+    groups = linked_rows([column.index for _, column in data.items()])
     n_groups = int(groups.max()) + 1
     if np.bincount(groups).max() > max(1, len(data) / 2):
         raise ModalityError(
@@ -202,23 +203,3 @@ def draw_folds(
     fold_of[order] = np.arange(n_groups) % min(n_folds, n_groups)
     folds: np.ndarray = fold_of[groups]
     return folds
-
-
-def shared_value_groups(data: Modalities) -> Int[np.ndarray, " n"]:
-    """Label rows so that two rows have one label where a chain of shared stored values joins them."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(data)
-    rows, values, start = [], [], n
-    for _, column in data.items():
-        has = np.flatnonzero(column.present)
-        used, inverse = np.unique(column.index[has], return_inverse=True)
-        rows.append(has)
-        values.append(inverse + start)
-        start += len(used)
-    i, j = np.concatenate(rows), np.concatenate(values)
-    graph = coo_matrix((np.ones(len(i), dtype=np.int8), (i, j)), shape=(start, start))
-    labels = connected_components(graph, directed=False)[1][:n]
-    numbered: np.ndarray = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    return numbered

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.core.errors import ModalityError
+from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities
 
 
@@ -27,7 +28,7 @@ def hold_out(data: Modalities, share: float, groups: Any, seed: int) -> tuple[np
     if share == 0:
         return np.arange(n), np.arange(0)
     labels = (
-        _connected(data)
+        linked_rows([column.index for _, column in data.items()])
         if groups is None
         else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     )
@@ -45,22 +46,3 @@ def hold_out(data: Modalities, share: float, groups: Any, seed: int) -> tuple[np
     count = int(np.clip(np.searchsorted(reached, share * n) + 1, 1, len(sizes) - 1))
     held = np.isin(labels, order[:count])
     return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def _connected(data: Modalities) -> np.ndarray:
-    """Label rows so that two rows have one label when a chain of shared stored values joins them."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(data)
-    rows, values, start = [], [], n
-    for _, column in data.items():
-        has = np.flatnonzero(column.present)
-        used, inverse = np.unique(column.index[has], return_inverse=True)
-        rows.append(has)
-        values.append(inverse + start)
-        start += len(used)
-    i, j = np.concatenate(rows), np.concatenate(values)
-    graph = coo_matrix((np.ones(len(i), dtype=np.int8), (i, j)), shape=(start, start))
-    labels: np.ndarray = connected_components(graph, directed=False)[1][:n]
-    return np.unique(labels, return_inverse=True)[1]

@@ -97,7 +97,7 @@ def checks_for(model: Estimator, data: Modalities | None = None, y: np.ndarray |
     ]
 
 
-def outputs(model: Estimator, data: Modalities | Mapping[str, Any]) -> Outputs:
+def outputs(model: Any, data: Modalities | Mapping[str, Any]) -> Outputs:
     """`transform` as plain arrays by name; rows that lack a representation hold NaN."""
     result = model.transform(data)
     if isinstance(result, np.ndarray):

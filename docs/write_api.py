@@ -5,18 +5,9 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-PACKAGES = (
-    "core",
-    "similarity",
-    "objectives",
-    "alignment",
-    "evaluation",
-    "datasets",
-    "nn",
-    "encoders",
-    "training",
-)
-PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
+from polymodal.testing import public_packages
+
+PACKAGES = public_packages()
 MODULES = {"persistence": ("save", "load"), "core.errors": None}  # single files: these names, or all
 
 

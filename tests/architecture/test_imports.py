@@ -10,19 +10,9 @@ import pytest
 
 import polymodal
 from polymodal._lazy import attach
+from polymodal.testing import public_packages
 
-PACKAGES = (
-    "core",
-    "similarity",
-    "objectives",
-    "alignment",
-    "evaluation",
-    "datasets",
-    "nn",
-    "encoders",
-    "training",
-)
-PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
+PACKAGES = public_packages()
 HEAVY = ("torch", "sklearn", "scipy", "pandas", "matplotlib", "lancedb", "numba", "pyarrow")
 
 

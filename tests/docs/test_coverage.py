@@ -6,20 +6,11 @@ import importlib
 import re
 from pathlib import Path
 
+from polymodal.testing import public_packages
+
 ROOT = Path(__file__).parents[2]
 ROWS = {"F": 19, "C": 14, "S": 9, "A": 9, "I": 5, "R": 8}
-PACKAGES = (
-    "core",
-    "similarity",
-    "objectives",
-    "alignment",
-    "evaluation",
-    "datasets",
-    "nn",
-    "encoders",
-    "training",
-)
-PACKAGES += ("fusion", "coordination", "fission", "retrieval", "testing", "commands")
+PACKAGES = public_packages()
 
 
 def table() -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "checks_for": "contract",
         "Check": "contract",
         "public_estimators": "discovery",
+        "public_packages": "discovery",
         "example_data": "example_data",
     },
 )

@@ -34,6 +34,9 @@ def choose_ranks(
     score spaces of the modalities agree on a direction more closely than after shuffling their rows, and more closely than all but
     one of them could without the last.
 
+    What chance cannot explain need not be useful: on large clean data nearly every direction is counted, and factors of
+    one modality alone then fit its noise. To predict one modality from another, set fewer and compare held-out scores.
+
     Args:
         data: Vector modalities.
         n_permutations: Shuffles that a factor must exceed, every one: a level of 1 / (n_permutations + 1).

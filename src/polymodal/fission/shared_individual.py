@@ -38,7 +38,9 @@ class Shares:
 
 
 class SharedIndividual(Fission):
-    r"""What modalities share and what each has alone, by linear factors: $x_m = \mu_m + W_m's + V_m'p_m + e_m$.
+    r"""What modalities share and what each has alone, by linear factors.
+
+    $$ x_m = \mu_m + W_m's + V_m'p_m + e_m $$
 
     s is one vector a row, common to all modalities; $p_m$ belongs to modality m and is uncorrelated with s. `transform` gives `"shared"`
     and one private part under each given modality's own name, by least squares from whichever modalities a row has, so a single modality

@@ -23,7 +23,7 @@ from polymodal.core.errors import ModalityError, NotFittedError
 from polymodal.core.estimator import Coordination, Estimator, Fission, Fusion
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.requirements import ALL_KINDS
-from polymodal.persistence import load, save
+from polymodal.persistence import load, public_name, save
 from polymodal.testing.example_data import example_data
 
 Outputs = dict[str, np.ndarray]
@@ -374,6 +374,8 @@ def _score_is_one_number(case: Case) -> None:
 
 
 def _save_and_load(case: Case) -> None:
+    if public_name(type(case.model)) is None:
+        return  # a model file names classes of this package only: yours are saved by you
     with tempfile.TemporaryDirectory() as folder:
         again = load(save(case.fitted, Path(folder) / "model"))
     assert type(again) is type(case.fitted), "load must give the class that was saved."

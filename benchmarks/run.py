@@ -18,17 +18,29 @@ ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PARTS = ("cca", "info_nce", "dtw", "search", "tensor_fusion", "import_time", "demo")
+PEERLESS = {
+    "info_nce",
+    "tensor_fusion",
+    "import_time",
+    "demo",
+}  # their peers are formulas, or come with polymodal
 ENVIRONMENTS = {
-    ".venv-bench": ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "faiss-cpu"],
-    ".venv-bench-aeon": ["aeon"],
+    "POLYMODAL_BENCH_PYTHON": (
+        ".venv-bench",
+        ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python"],
+    ),
+    "POLYMODAL_BENCH_AEON_PYTHON": (".venv-bench-aeon", ["aeon"]),  # wants another numpy
 }
 COLUMNS = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement")
 
 
 def prepare() -> None:
-    """Environments with the peers, made once."""
-    for name, packages in ENVIRONMENTS.items():
+    """Environments with the peers, made once; one that the caller names is used as it is."""
+    for variable, (name, packages) in ENVIRONMENTS.items():
+        if variable in os.environ:
+            continue
         python = ROOT / name / "bin" / "python"
+        os.environ[variable] = str(python)
         if not python.exists():
             print(f"Preparing {name} with {', '.join(packages)} ...", flush=True)
             subprocess.run([sys.executable, "-m", "venv", str(ROOT / name)], check=True)
@@ -39,8 +51,6 @@ def prepare() -> None:
                 )
                 if done.returncode:
                     print(f"{package} cannot be installed here; its rows will say so.", flush=True)
-    os.environ.setdefault("POLYMODAL_BENCH_PYTHON", str(ROOT / ".venv-bench" / "bin" / "python"))
-    os.environ.setdefault("POLYMODAL_BENCH_AEON_PYTHON", str(ROOT / ".venv-bench-aeon" / "bin" / "python"))
 
 
 def markdown(rows: list[dict[str, object]]) -> str:
@@ -61,7 +71,8 @@ def main() -> None:
     )
     chosen = parser.parse_args().parts
     sys.path.insert(0, str(HERE))
-    prepare()
+    if set(chosen) - PEERLESS:
+        prepare()
     RESULTS.mkdir(exist_ok=True)
     rows: list[dict[str, object]] = []
     for part in chosen:

@@ -236,11 +236,6 @@ def ask(model: Any, characters: Dataset, held_out: np.ndarray, folder: Path) -> 
         model, data, folder, metadata={"name": _names(characters), "script": characters["script"].tolist()}
     )
 
-    def pick(*wanted: str) -> int:
-        """Row of the first of these characters that is held out (the first held-out one if none is)."""
-        unseen = [where[ord(c)] for c in wanted if ord(c) in where and ord(c) in held_out]
-        return unseen[0] if unseen else where[int(held_out[0])]
-
     def known(character: str) -> int:
         return where.get(ord(character), 0)
 
@@ -259,9 +254,9 @@ def ask(model: Any, characters: Dataset, held_out: np.ndarray, folder: Path) -> 
         return embedded
 
     picture, outline = characters.data["picture"].values(), characters.data["outline"]
-    typed, shown, walked = pick(*"ώἂӝǘĝ"), pick(*"ẅṩжȫξ"), pick(*"ŵфψ♞")
+    typed, shown, walked = _spread(_accented(characters, held_out), 3)
     described = _names(characters)[typed]
-    acute, plain = known("á"), known("o")
+    acute, plain = known("á"), known("α")
     return (
         answer(f'"{described}" -> pictures', vector("name", described), (), typed, "picture"),
         answer("a picture -> names", vector("picture", picture[shown]), (shown,), shown, "name"),
@@ -280,10 +275,10 @@ def ask(model: Any, characters: Dataset, held_out: np.ndarray, folder: Path) -> 
             "picture",
         ),
         answer(
-            'a picture + "with diaeresis" -> pictures',
-            vector("picture", picture[plain]) + vector("name", "with diaeresis"),
+            'a picture + "with tonos" -> pictures',
+            vector("picture", picture[plain]) + vector("name", "with tonos"),
             (plain,),
-            known("ö"),
+            known("ά"),
             "picture",
         ),
     )
@@ -367,6 +362,19 @@ def _claim(folder: Path) -> Path:
 
 def _one_drawing_each(dataset: Dataset) -> Dataset:
     return dataset[np.unique(dataset["codepoint"], return_index=True)[1]]
+
+
+def _accented(characters: Dataset, held_out: np.ndarray) -> np.ndarray:
+    """Rows of the held-out characters that people know how to read: letters with something on them, if there are any."""
+    unseen = np.isin(characters["codepoint"], held_out)
+    known = np.isin(characters["script"], ("latin", "greek", "cyrillic"))
+    accented = unseen & known & np.array([" with " in name for name in _names(characters)])
+    return np.flatnonzero(accented if accented.any() else unseen)
+
+
+def _spread(rows: np.ndarray, count: int) -> tuple[int, ...]:
+    """`count` of the rows, evenly over all of them."""
+    return tuple(int(rows[(2 * i + 1) * len(rows) // (2 * count)]) for i in range(count))
 
 
 def _names(characters: Dataset) -> list[str]:

@@ -93,7 +93,7 @@ class DemoResult:
 def demo(
     folder: str | Path = "polymodal-demo",
     *,
-    epochs: int = 18,
+    epochs: int = 16,
     scripts: tuple[str, ...] | None = None,
     random_state: int = 0,
     progress: bool | None = None,

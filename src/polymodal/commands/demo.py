@@ -385,7 +385,7 @@ def _names(characters: Dataset) -> list[str]:
 def _next_commands(place: Path) -> tuple[str, ...]:
     return (
         f'polymodal search {place}/index --model {place}/model --text "cyrillic capital letter a with breve"',
-        f'polymodal search {place}/index --model {place}/model --text "arrow pointing to the left" --target picture -k 5',
+        f'polymodal search {place}/index --model {place}/model --text "leftwards arrow with hook" --target picture -k 5',
         "polymodal methods --family coordination",
         "polymodal describe YOUR_FOLDER",
     )

@@ -12,9 +12,19 @@ from polymodal.core import Ragged
 from polymodal.core.errors import ModalityError
 
 
-@pytest.mark.parametrize("method", [DTW(), DTW("sqeuclidean", SakoeChiba(9)), DTW(step="symmetric2"), DTW(step="symmetric_p1"),
-                                    DTW(convention="root", features="independent"), DTW(open_end=True), DTW("cosine"),
-                                    DTW(lambda x, y: cdist(x, y, "chebyshev"))], ids=lambda m: repr(m)[:60])  # fmt: skip
+METHODS = {
+    "plain": DTW(),
+    "window": DTW("sqeuclidean", SakoeChiba(9)),
+    "symmetric2": DTW(step="symmetric2"),
+    "slope": DTW(step="symmetric_p1"),
+    "independent": DTW(convention="root", features="independent"),
+    "open end": DTW(open_end=True),
+    "cosine": DTW("cosine"),
+    "callable": DTW(lambda x, y: cdist(x, y, "chebyshev")),
+}
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_pairwise_entries_are_the_distances(rng, method):
     x = Ragged.of([rng.normal(size=(t, 3)) for t in (8, 12, 8, 15)])
     other = [rng.normal(size=(t, 3)) for t in (9, 14)]

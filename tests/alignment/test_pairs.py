@@ -11,7 +11,6 @@ from polymodal.alignment._pairs import in_threads
 from polymodal.core import Ragged
 from polymodal.core.errors import ModalityError
 
-
 METHODS = {
     "plain": DTW(),
     "window": DTW("sqeuclidean", SakoeChiba(9)),

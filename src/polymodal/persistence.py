@@ -26,6 +26,8 @@ FORMAT = "polymodal-model"
 FORMAT_VERSION = 1
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+OWN_FILES = frozenset({MODEL_FILE, WEIGHTS_FILE, "reading.json"})
+"""What a model folder holds; one that holds anything else is never replaced."""
 PACKAGES = ("core", "encoders", "training", "alignment", "similarity", "fusion", "coordination", "fission")
 """The packages whose public classes a file may name."""
 
@@ -33,7 +35,7 @@ PACKAGES = ("core", "encoders", "training", "alignment", "similarity", "fusion",
 def save(model: Any, folder: str | Path) -> Path:
     """Write a fitted estimator (or a scikit-learn `Pipeline` of our estimators) to `folder`.
 
-    A model that stood there is replaced in one step; another folder is refused.
+    A model that stood there is replaced in one step; a folder that holds anything else is refused.
 
     Args:
         model: A fitted estimator of this package.
@@ -55,11 +57,10 @@ def save(model: Any, folder: str | Path) -> Path:
         raise NotFittedError(
             f"save needs a fitted model, this {type(model).__name__} is not. Call fit(data) first."
         )
-    if folder.is_file() or (
-        folder.is_dir() and any(folder.iterdir()) and not (folder / MODEL_FILE).is_file()
-    ):
+    held = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    if folder.is_file() or (held and (MODEL_FILE not in held or not OWN_FILES.issuperset(held))):
         raise StoreError(
-            f"{folder} exists and is not a model folder; it is left as it is. Choose another folder for the model."
+            f"{folder} exists and is not a model folder, or holds more than a model; it is left as it is. Choose another folder."
         )
     writer = _Writer()
     tree = writer.encode(model, "model")
@@ -100,7 +101,12 @@ def load(folder: str | Path, *, given: Mapping[str, Any] | None = None) -> Any:
     recover(folder)
     header = _read_header(folder)
     weights = _read_weights(folder, header)
-    return _Reader(weights, dict(given or {}), folder).decode(header["model"], "model")
+    model = _Reader(weights, dict(given or {}), folder).decode(header["model"], "model")
+    if not hasattr(model, "fit"):
+        raise ModelFormatError(
+            f"{folder / MODEL_FILE} needs a model and holds {type(model).__name__}: it is damaged. Fit and save the model again."
+        )
+    return model
 
 
 def _is_fitted(model: Any) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ IN_THE_SHELL = {
     "modalities={": "--modality NAME=COLUMN",
     "overwrite=True": "--overwrite",
     "Pass fit(data, y).": "--target COLUMN",
+    "Training(learning_rate=": "--learning-rate NUMBER",
 }
 """What a message for Python says -> what it is called here."""
 
@@ -43,7 +45,10 @@ def answering(*, as_json: bool = False, after_interrupt: str = "") -> Iterator[N
     from polymodal.core.errors import MissingDependencyError, NotFittedError, PolymodalError, StoreError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            if not debugging():
+                warnings.showwarning = _warn
+            yield
     except KeyboardInterrupt:
         fail(
             "Stopped by Ctrl-C. What was there before is as it was." + after_interrupt,
@@ -69,6 +74,12 @@ def answering(*, as_json: bool = False, after_interrupt: str = "") -> Iterator[N
     except Exception as error:  # noqa: BLE001 - the last line of defence: a traceback is no answer
         text = f"This should not have happened ({type(error).__name__}: {error}). Report it, with the traceback that --debug shows."
         fail(text, type(error).__name__, FAILURE, as_json)
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning as a sentence: where in which library it was raised says nothing to a user."""
+    if not issubclass(category, ResourceWarning | DeprecationWarning | PendingDeprecationWarning):
+        sys.stderr.write(f"Warning: {message}\n")
 
 
 def fail(message: str, kind: str, code: int, as_json: bool) -> None:

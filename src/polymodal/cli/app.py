@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from polymodal.cli import find, learn
 from polymodal.cli import options as o
-from polymodal.cli.answering import answering, emit, plain
+from polymodal.cli.answering import BAD_INPUT, FAILURE, answering, emit, fail, plain
 from polymodal.cli.printing import line, table
 
+
+class Commands(TyperGroup):
+    """The commands; with `--json`, a command line that is not right is told as JSON, too."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run; always ends in `SystemExit`."""
+        given = list(sys.argv[1:] if args is None else args)
+        end = given.index("--") if "--" in given else len(given)
+        if "--json" not in given[:end] or not options.get("standalone_mode", True):
+            return super().main(given, *rest, **options)
+        try:
+            code = super().main(given, *rest, **{**options, "standalone_mode": False})
+        except typer.Abort:
+            sys.exit(FAILURE)
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            try:
+                fail(error.format_message(), "UsageError", BAD_INPUT, True)
+            except typer.Exit as done:
+                sys.exit(done.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
 app = typer.Typer(
+    cls=Commands,
     name="polymodal",
     no_args_is_help=True,
     add_completion=False,
@@ -165,4 +193,14 @@ def main() -> None:
     if "--debug" in args[:end]:
         os.environ["POLYMODAL_DEBUG"] = "1"
         args = [a for a in args[:end] if a != "--debug"] + args[end:]
+    _streams()
     app(args=args, prog_name="polymodal")
+
+
+def _streams() -> None:
+    """A closed stream takes nothing; one that cannot write a letter writes its number."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

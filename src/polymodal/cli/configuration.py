@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from polymodal.cli.answering import waiting
+from polymodal.cli.printing import command
 from polymodal.commands.capabilities import find_method, list_methods
 from polymodal.commands.fitting import FitResult, HoldOut, fit_model, parameter_table
 from polymodal.commands.sources import Source
@@ -49,9 +50,11 @@ class FitRequest:
                 )
                 if value is None
             ]
+            said = "DATA" if self.source is None else str(self.source.path)
             methods = f" Methods: {', '.join(c.name for c in list_methods())}." if self.method is None else ""
             raise ConfigError(
-                f"fit needs {', '.join(lacking)} as well (or a configuration that says it).{methods}"
+                f"fit needs {', '.join(lacking)} as well (or a configuration that says it). For example: "
+                f"{command('fit', said, '--method', self.method or 'clip', '-o', self.output or 'model')}.{methods}"
             )
         settings = {**self.settings, **self.training}
         known = inspect.signature(find_method(self.method)).parameters

@@ -30,6 +30,7 @@ def index(
     modality: o.Modality = [],  # noqa: B006
     only: o.Only = "",
     id: o.Id = None,
+    nan: o.Nan = "raise",
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,
 ) -> None:
@@ -50,7 +51,7 @@ def index(
         model = first if data is not None else None
         with waiting("Indexing"):
             result = build_index(
-                o.source(data or first, modality, only=only, id=id),
+                o.source(data or first, modality, only=only, id=id, nan=nan),
                 output,
                 model=model,
                 approximate=approximate,
@@ -67,7 +68,7 @@ def index(
                 "  "
                 + (
                     command("search", result.index, "--text", "...")
-                    if result.searchable_by
+                    if result.takes_text
                     else command("search", result.index, "--row", "ID")
                 )
             )
@@ -75,6 +76,9 @@ def index(
 
 def search(
     index: Annotated[str, typer.Argument(metavar="INDEX", help="An index folder.")],
+    asked: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="A text to ask with; the same as --text.")
+    ] = None,
     text: Annotated[list[str], typer.Option("--text", "-t", help="A text.", rich_help_panel=ASKING)] = [],  # noqa: B006
     image: Annotated[
         list[str], typer.Option("--image", "-i", metavar="FILE", help="A picture.", rich_help_panel=ASKING)
@@ -137,7 +141,7 @@ def search(
 
     For example:
 
-      polymodal search photos.index --text "a red car"
+      polymodal search photos.index "a red car"
 
       polymodal search photos.index --image car.png --minus-text "red" --text "blue" --weight text=0.5
 
@@ -147,7 +151,12 @@ def search(
         from polymodal.commands.searching import search_index
 
         terms = _terms(
-            {"text": (text, 1), "image": (image, 1), "audio": (audio, 1), "row": (row, 1)},
+            {
+                "text": ([*([] if asked is None else [asked]), *text], 1),
+                "image": (image, 1),
+                "audio": (audio, 1),
+                "row": (row, 1),
+            },
             {"text": (minus_text, -1), "image": (minus_image, -1)},
             query,
             o.weights(weight),
@@ -192,5 +201,12 @@ def _row(place: int, hit: dict[str, Any]) -> tuple[Any, ...]:
     known = {k: str(v) for k, v in hit["metadata"].items() if isinstance(v, str)}
     own = known.pop(hit["modality"], None)
     rest = sorted((v for v in known.values() if v != own), key=lambda v: " " not in v)
-    shown = " · ".join(v if len(v) <= 60 else v[:57] + "..." for v in ([own] if own else []) + rest[:2])
+    shown = " · ".join(_short(v) for v in ([own] if own else []) + rest[:2])
     return place, hit["id"], hit["modality"], f"{hit['score']:.3f}", shown
+
+
+def _short(text: str) -> str:
+    """At most 60 characters: the begin of a text, the end of a path."""
+    if len(text) <= 60:
+        return text
+    return "..." + text[-57:] if text.startswith(("/", "~")) else text[:57] + "..."

@@ -209,6 +209,7 @@ def embed(
     modality: o.Modality = [],  # noqa: B006
     only: o.Only = "",
     id: o.Id = None,
+    nan: o.Nan = "raise",
     overwrite: o.Overwrite = False,
     as_json: o.Json = False,
 ) -> None:
@@ -223,7 +224,7 @@ def embed(
 
         with waiting("Embedding"):
             result = embed_data(
-                model, o.source(data, modality, only=only, id=id), output, overwrite=overwrite
+                model, o.source(data, modality, only=only, id=id, nan=nan), output, overwrite=overwrite
             )
         if not emit(result, as_json):
             shapes = ", ".join(
@@ -254,6 +255,7 @@ def evaluate(
     only: o.Only = "",
     target: o.Target = None,
     id: o.Id = None,
+    nan: o.Nan = "raise",
     as_json: o.Json = False,
 ) -> None:
     """Measure MODEL on DATA: each modality asked for each other one, or how well it predicts; with 95 % intervals.
@@ -269,7 +271,10 @@ def evaluate(
 
         with waiting("Evaluating"):
             result = evaluate_model(
-                model, o.source(data, modality, only=only, target=target, id=id), rows=rows, group=group
+                model,
+                o.source(data, modality, only=only, target=target, id=id, nan=nan),
+                rows=rows,
+                group=group,
             )
         if not emit(result, as_json):
             _print_evaluation(result)

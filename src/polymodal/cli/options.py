@@ -25,7 +25,7 @@ Modality = Annotated[
         "--modality",
         "-m",
         metavar="NAME=COLUMN,...",
-        help="What a modality is made of: text=caption,tags or body=height,weight or gene=gene_*. May be repeated.",
+        help="What a modality is made of: text=caption,tags or body=height,weight or gene=gene_*; NAME alone: that column. Repeatable.",
         rich_help_panel=READING,
     ),
 ]
@@ -83,7 +83,12 @@ def source(
     if not 4 <= image_size <= 4096:
         raise ConfigError(f"--image-size is a number of pixels from 4 to 4096, got {image_size}.")
     columns = {
-        name: names_of(value) for name, value in pairs(modality, "--modality", "text=caption,tags").items()
+        name: names_of(value)
+        for name, value in pairs(
+            [item if "=" in item else f"{item}={item}" for item in modality],
+            "--modality",
+            "text=caption,tags",
+        ).items()
     }
     return Source(
         path=path,

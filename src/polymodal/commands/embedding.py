@@ -64,7 +64,7 @@ def embed_data(
         ModelFormatError: no model.
         DataError: data that cannot be read.
     """
-    place = check_output(output, overwrite=overwrite, ours="")
+    place = check_output(output, overwrite=overwrite, ours="", inputs=(source.path, model))
     if place.suffix.lower() not in SUFFIXES:
         raise ConfigError(
             f"Vectors are written to {' or '.join(SUFFIXES)}, got {place}. Give the output one of these endings."

@@ -111,6 +111,8 @@ def evaluate_model(
     elif getattr(method, "family", "") == "coordination":
         embedded = fitted.transform(dataset.data)
         groups = None if group is None else text_of(dataset, group)
+        if len(dataset) == 1:
+            notes.append("one row is its own only candidate: every answer is right, which says nothing")
         report = retrieval_report(embedded, source=dataset.data, groups=groups, n_resamples=n_resamples)
     return EvaluateResult(
         method=type(method).__name__,

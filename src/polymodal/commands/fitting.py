@@ -18,7 +18,7 @@ from polymodal.core.atomic import atomic_folder
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.estimator import Estimator
 from polymodal.datasets.dataset import Dataset
-from polymodal.persistence import MODEL_FILE, save
+from polymodal.persistence import MODEL_FILE, OWN_FILES, save
 
 TRAINING_NAMES = ("training", "train")
 
@@ -104,7 +104,13 @@ def fit_model(
         DataError: data that cannot be read.
         ModalityError: data that the method cannot learn from, with every reason.
     """
-    place = check_output(output, overwrite=overwrite, ours=MODEL_FILE)
+
+    def check() -> Path:
+        return check_output(
+            output, overwrite=overwrite, ours=MODEL_FILE, parts=OWN_FILES, inputs=(source.path,)
+        )
+
+    place = check()
     cls = find_method(method)
     model = build({"use": cls.__name__, **(parameters or {})}, "model")
     dataset = source.read()
@@ -116,6 +122,7 @@ def fit_model(
     target = source.target if cls.requires.target != "none" else None
     if source.target and target is None:
         notes.append(f"{cls.__name__} learns without a target: {source.target!r} is left aside")
+    _enough_modalities(cls, dataset)
     dataset = _usable(dataset, target, complete, notes)
     train, test, held_out = _divide(dataset, hold_out or HoldOut())
     pipeline = _with_vectors(model, train, notes)
@@ -125,6 +132,7 @@ def fit_model(
     with atomic_folder(place) as temporary:
         save(pipeline, temporary)
         Reading(source, held_out, tuple(notes)).write(temporary)
+        check()  # another process may have written there meanwhile: its model stays
     return FitResult(
         model=str(place),
         method=cls.__name__,
@@ -175,7 +183,24 @@ def parameter_table(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return table
 
 
+def _enough_modalities(cls: type[Estimator], dataset: Dataset) -> None:
+    """Say what the other columns were taken for, where too few became modalities."""
+    least, there = cls.requires.min_modalities, dataset.data.names
+    if len(there) < least:
+        others = sorted(dataset.metadata)
+        raise ModalityError(
+            f"{cls.__name__} needs at least {least} modalities, got {len(there)}: {list(there)}. "
+            + (
+                f"Read as metadata: {others}. Name what is a modality: --modality NAME=COLUMN for each."
+                if others
+                else "Add a column."
+            )
+        )
+
+
 def _usable(dataset: Dataset, target: str | None, complete: bool, notes: list[str]) -> Dataset:
+    if not len(dataset):
+        raise ModalityError("Fitting needs rows, the data have none.")
     keep = ~empty_rows(dataset.data)
     if not keep.all():
         notes.append(f"left out {int((~keep).sum())} rows that have no modality")

@@ -21,12 +21,14 @@ from polymodal.core.requirements import Requirements
 from polymodal.core.texts import Texts
 from polymodal.datasets.dataset import Dataset
 from polymodal.persistence import MODEL_FILE, load
+from polymodal.retrieval.lance import TABLE
 from polymodal.retrieval.layout import RESERVED
 from polymodal.retrieval.retriever import Retriever
 from polymodal.retrieval.store import DiskIndex
 
 ABOUT_FILE = "index.json"
 VECTORS, MODEL = "vectors", "model"
+OWN_PARTS = frozenset({ABOUT_FILE, VECTORS, MODEL})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class IndexResult:
         metadata: Columns that filters may name.
         approximate: Name -> measured recall of its approximate index; exact search needs none.
         searchable_by: The modalities one may ask with: none where the index holds no model.
+        takes_text: Whether one of them holds texts.
         notes: What was decided on the way.
     """
 
@@ -49,6 +52,7 @@ class IndexResult:
     metadata: list[str]
     approximate: dict[str, float]
     searchable_by: list[str]
+    takes_text: bool
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +104,12 @@ def build_index(
         ModalityError: vectors of different spaces, or a model that gives no shared space.
         StoreError: the output cannot be written.
     """
-    place = check_output(output, overwrite=overwrite, ours=ABOUT_FILE)
+    inputs = (source.path,) if model is None else (source.path, model)
+
+    def check() -> Path:
+        return check_output(output, overwrite=overwrite, ours=ABOUT_FILE, parts=OWN_PARTS, inputs=inputs)
+
+    place = check()
     notes: list[str] = []
     fitted: Any
     if model is None:
@@ -124,6 +133,7 @@ def build_index(
         }
         (temporary / ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
         total = len(retriever.index)
+        check()  # another process may have written there meanwhile: its index stays
     return IndexResult(
         index=str(place),
         vectors=total,
@@ -131,6 +141,7 @@ def build_index(
         metadata=sorted(metadata),
         approximate={name: float(a.recall) for name, a in built.items()},
         searchable_by=[] if model is None else list(modalities_of(fitted)),
+        takes_text=model is not None and any(spec.kind == "text" for spec in modalities_of(fitted).values()),
         notes=tuple(notes),
     )
 
@@ -157,6 +168,12 @@ def open_index(folder: str | Path, model: str | Path | None = None) -> tuple[Dis
             f"{place} is a model, not an index. Build one with: polymodal index {place} DATA -o INDEX"
         )
     own = (place / ABOUT_FILE).is_file()
+    if not (place / VECTORS if own else place / f"{TABLE}.lance").is_dir():
+        held = sorted(p.name for p in place.iterdir())[:5] if place.is_dir() else "a file"
+        raise DataError(
+            f"{place} is not an index, or lacks a part: it holds {held or 'nothing'}. "
+            "Pass what `polymodal index -o` wrote, or build it again."
+        )
     if model is None and own and (place / MODEL).is_dir():
         model = place / MODEL
     store = DiskIndex.open(place / VECTORS if own else place)

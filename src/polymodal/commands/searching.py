@@ -97,7 +97,8 @@ def search_index(
     """
     if not terms or k < 1:
         raise ConfigError(
-            "A search needs something to ask (--text, --image, --audio, --query or --row) and k >= 1."
+            f'A search needs something to ask and k >= 1. For example: polymodal search {index} "a red car", or --image FILE, '
+            "--audio FILE, --row ID, --query NAME=VALUE."
         )
     store, fitted = open_index(index, model)
     retriever = Retriever(fitted, store) if fitted is not None else None
@@ -188,7 +189,12 @@ def _value(term: Term, name: str, model: Any, reading: Reading | None) -> Any:
     if path.suffix.lower() == ".npy":
         if not path.is_file():
             raise DataError(f"{path} does not exist. Check the path.")
-        return [np.load(path, allow_pickle=False)]
+        try:
+            return [np.load(path, allow_pickle=False)]
+        except (ValueError, EOFError, OSError):
+            raise DataError(
+                f"{path} needs one array of numbers as numpy.save writes it, and holds something else."
+            ) from None
     try:
         return [np.array([float(part) for part in term.value.split(",")])]
     except ValueError:
@@ -203,6 +209,8 @@ def _file(path: Path, spec: Any, reading: Reading | None) -> Files:
         raise DataError(
             f"{path} is no {'picture' if spec.kind == 'grid' else 'recording'}: one of {sorted(known)} was required."
         )
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Check the path.")
     if spec.kind == "grid":
         return Files([path], ImageReader(size=tuple(spec.shape[:2])))
     return Files([path], AudioReader(sample_rate=reading.source.sample_rate if reading else 16_000))
@@ -223,5 +231,9 @@ def _searched(there: Sequence[str], asked_with: Sequence[str], target: Sequence[
 
 def _words(term: Term, names: Sequence[str]) -> str:
     weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} x "
-    what = f"row {term.value}" if term.asked == "row" else f"{names[0]} {term.value!r}"
+    what = f"row {term.value}" if term.asked == "row" else f"{names[0]} {_short(term.value)!r}"
     return f"{'-' if term.weight < 0 else '+'} {weight}{what}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -15,6 +15,7 @@ from polymodal.core.errors import ConfigError, DataError, ModalityError, suggest
 from polymodal.core.modalities import Modalities
 from polymodal.datasets.dataset import Dataset
 from polymodal.datasets.readers import read
+from polymodal.persistence import MODEL_FILE
 
 READING_FILE = "reading.json"
 
@@ -50,15 +51,25 @@ class Source:
             DataError: what cannot be read.
             ModalityError: `only` names a modality that is not there.
         """
-        dataset = read(
-            self.path,
-            modalities=self.modalities,
-            target=self.target,
-            id=self.id,
-            image_size=self.image_size,
-            sample_rate=self.sample_rate,
-            nan=self.nan,
-        )
+        try:
+            dataset = read(
+                self.path,
+                modalities=self.modalities,
+                target=self.target,
+                id=self.id,
+                image_size=self.image_size,
+                sample_rate=self.sample_rate,
+                nan=self.nan,
+            )
+        except DataError as error:
+            wrong = [
+                n for n, c in (self.modalities or {}).items() if [n] == list(c) and f"{n!r};" in str(error)
+            ]
+            if not wrong:
+                raise
+            raise DataError(
+                f"{error} Modalities that are understood without being named are kept with --only {','.join(self.modalities or ())}."
+            ) from None
         return replace(dataset, data=dataset.data.select(*self.only)) if self.only else dataset
 
 
@@ -143,7 +154,8 @@ def read_for_model(source: Source, folder: str | Path, known: Sequence[str]) -> 
 
 def _read_as_before(source: Source, before: Source) -> Dataset:
     """Read as the training data were; columns that new data lack are modalities (or a target, or keys) that they lack."""
-    source = replace(source, image_size=before.image_size, sample_rate=before.sample_rate, nan=before.nan)
+    nan = before.nan if source.nan == "raise" else source.nan
+    source = replace(source, image_size=before.image_size, sample_rate=before.sample_rate, nan=nan)
     said = (source.modalities is not None, source.target is not None, source.id is not None)
     wanted = None if said[0] else dict(before.modalities or {}) or None
     target, key = (None if said[1] else before.target), (None if said[2] else before.id)
@@ -209,18 +221,32 @@ def target_of(dataset: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
     return values, np.asarray(present)
 
 
-def check_output(path: str | Path, *, overwrite: bool, ours: str) -> Path:
-    """Refuse, before any work, an output that exists.
+def check_output(
+    path: str | Path,
+    *,
+    overwrite: bool,
+    ours: str,
+    parts: frozenset[str] = frozenset(),
+    inputs: Sequence[str | Path] = (),
+) -> Path:
+    """Refuse, before any work, an output that exists, or that would replace what it is made from.
 
     Args:
         path: Where something will be written.
         overwrite: Whether what stands there may be replaced.
         ours: The file by which a folder of our own kind is known; another folder is never replaced. Empty: a plain file.
+        parts: All that a folder of our own kind holds; one with anything else in it is never replaced.
+        inputs: The data and the model that are read.
 
     Raises:
         ConfigError: something stands there.
     """
     place = Path(path)
+    if not str(path).strip():
+        raise ConfigError("The output needs a name, got an empty one.")
+    above = next((p for p in place.parents if p.exists()), None)
+    if above is not None and not above.is_dir():
+        raise ConfigError(f"{place} lies in {above}, which is a file. Choose another output.")
     if place.exists():
         if not overwrite:
             raise ConfigError(
@@ -232,7 +258,22 @@ def check_output(path: str | Path, *, overwrite: bool, ours: str) -> Path:
             )
         if ours and place.is_file():
             raise ConfigError(f"{place} is a file, a folder is needed. Choose another output.")
+        foreign = sorted({p.name for p in place.iterdir()} - parts) if parts and place.is_dir() else []
+        if foreign:
+            raise ConfigError(
+                f"{place} holds {foreign[:3]} as well, which would be lost, and is not overwritten. Choose another output."
+            )
+    for given in inputs:
+        if Path(given).exists() and Path(given).resolve() in (place.resolve(), *_parents_of_models(place)):
+            raise ConfigError(
+                f"{place} would be written into {given}, which is read at the same time. Choose another output."
+            )
     return place
+
+
+def _parents_of_models(place: Path) -> list[Path]:
+    """Folders above an output that are copied whole while it is written."""
+    return [p for p in place.resolve().parents if (p / MODEL_FILE).is_file()]
 
 
 def modalities_of(model: Any) -> dict[str, Any]:

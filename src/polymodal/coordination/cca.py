@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.core.errors import ModalityError
+from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.estimator import Coordination, Spec
 from polymodal.core.linalg import CanonicalPairs, canonical_pairs, signs
 from polymodal.core.modalities import Modalities, Modality
@@ -363,13 +363,13 @@ class CCA(Coordination):
 
     def _check_parameters(self) -> None:
         if not 0 <= self.reg <= 1:
-            raise ValueError(f"CCA needs 0 <= reg <= 1 (S -> (1 - reg) S + reg tr(S)/d I), got {self.reg}.")
+            raise ConfigError(f"CCA needs 0 <= reg <= 1 (S -> (1 - reg) S + reg tr(S)/d I), got {self.reg}.")
         if self.n_components is not None and self.n_components < 1:
-            raise ValueError(f"CCA needs n_components >= 1, or None for all pairs, got {self.n_components}.")
+            raise ConfigError(f"CCA needs n_components >= 1, or None for all pairs, got {self.n_components}.")
         if self.precision not in ("float64", "float32"):
-            raise ValueError(f'CCA needs precision "float64" or "float32", got {self.precision!r}.')
+            raise ConfigError(f'CCA needs precision "float64" or "float32", got {self.precision!r}.')
         if self.block_size < 1:
-            raise ValueError(f"CCA needs block_size >= 1 rows, got {self.block_size}.")
+            raise ConfigError(f"CCA needs block_size >= 1 rows, got {self.block_size}.")
 
     def _get_state(self) -> dict[str, Any]:
         self._solved()

@@ -32,7 +32,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise _cannot_write(target, error, temporary) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,7 +67,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(previous, ignore_errors=True)
     except OSError as error:
         recover(target)
-        raise _cannot_write(target, error) from error
+        if target.exists():  # another process was first: what it put aside is not needed
+            shutil.rmtree(_previous(target), ignore_errors=True)
+        raise _cannot_write(target, error, temporary) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -95,7 +97,14 @@ def _umask() -> int:
     return mask
 
 
-def _cannot_write(target: Path, error: OSError) -> StoreError:
+def _cannot_write(target: Path, error: OSError, temporary: Path | None = None) -> StoreError:
+    while isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__  # a part that was written in the same way: its reason, told once
+    if isinstance(error, StoreError):
+        return StoreError(str(error).replace(str(temporary), str(target)))
+    reason = error.strerror or str(error)
+    if isinstance(error, shutil.Error):  # a list of (from, to, reason)
+        reason = str(error.args[0][0][2]).split(": '")[0]
     return StoreError(
-        f"Cannot write {target}: {error.strerror or error}. What was there before is untouched; free space or choose another place."
+        f"Cannot write {target}: {reason}. What was there before is untouched; free space or choose another place."
     )

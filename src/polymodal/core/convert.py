@@ -15,6 +15,8 @@ from polymodal.core.ragged import Ragged
 from polymodal.core.texts import Texts
 
 NaNPolicy = Literal["raise", "missing"]
+LARGEST = 1e100
+"""Numbers beyond are refused: their products would leave float64, and a result would be silently not a number."""
 _BLOCK = 1 << 22  # numbers looked at together when searching for NaN: keeps the mask small for memory maps
 
 
@@ -56,9 +58,9 @@ def _from_array(name: str, values: np.ndarray, nan: NaNPolicy) -> tuple[np.ndarr
     infinite = _rows_not_finite(values[bad], only_infinite=True)
     if nan == "missing" and not infinite.any():
         return values, np.where(bad, -1, index)
-    what = "infinite values" if infinite.any() else "NaN"
+    what = f"infinite values (or beyond {LARGEST:g})" if infinite.any() else "NaN"
     mend = (
-        "Remove or clip them."
+        "Remove or clip them, or choose another unit."
         if infinite.any()
         else ('If those rows lack this modality say Modalities(..., nan="missing"); otherwise impute them.')
     )
@@ -122,8 +124,16 @@ def _rows_not_finite(values: np.ndarray, *, only_infinite: bool = False) -> np.n
         return np.zeros(len(values), dtype=bool)
     step = max(1, _BLOCK // max(1, int(np.prod(values.shape[1:]))))
     axes = tuple(range(1, values.ndim))
+    largest = min(LARGEST, float(np.finfo(values.dtype).max))
     blocks = [values[i : i + step] for i in range(0, len(values), step)]
-    test = np.isinf if only_infinite else (lambda block: ~np.isfinite(block))
+
+    def test(block: np.ndarray) -> np.ndarray:
+        size = np.abs(block)
+        wrong: np.ndarray = (
+            size > largest if only_infinite else ~(size <= largest)
+        )  # NaN is not below anything
+        return wrong
+
     return np.concatenate([test(block).any(axis=axes) for block in blocks] or [np.zeros(0, dtype=bool)])
 
 

@@ -161,7 +161,7 @@ def _column(name: str, rule: str, columns: list[str], rows: Rows, options: _Opti
         return texts_column([table[c] for c in columns])
     if rule == "lists":
         return lists_column(name, table[columns[0]], options.nan)
-    return numbers_column(name, {c: table[c] for c in columns}, where=rows.where)
+    return numbers_column(name, {c: table[c] for c in columns}, where=rows.where, nan=options.nan)
 
 
 def _leave_out_absent_files(plan: Plan, rows: Rows, named: set[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.core.convert import NaNPolicy, as_column
-from polymodal.core.errors import DataError, suggest
+from polymodal.core.errors import DataError, ModalityError, suggest
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.ragged import Ragged
 from polymodal.core.texts import Texts
@@ -45,7 +45,12 @@ def read_arrays(
     for key in (target, id):
         if key is not None and key not in plain and key not in metadata:
             raise _unknown(key, plain, path)
-    id = id or ("ids" if "ids" in plain else None)
+    id = id or ("ids" if "ids" in plain and plain["ids"].ndim == 1 else None)
+    odd = [k for k, v in plain.items() if v.ndim > 1 and v.dtype.kind not in "biufUS"]
+    if odd:
+        raise DataError(
+            f"{path}: array {odd[0]!r} needs numbers or texts, got {plain[odd[0]].dtype}. Convert it, or leave it out."
+        )
     notes = [f"skipped {k!r}: a single value, not one per row" for k, v in plain.items() if v.ndim == 0]
     plain = {k: v for k, v in plain.items() if v.ndim}
     if modalities is None:
@@ -89,6 +94,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. Check the path.") from None
+    except DataError:
+        raise
     except ValueError as error:
         if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise DataError(
@@ -108,9 +115,9 @@ def _own_columns(
     """Modalities stored in several arrays, and the arrays that stand alone."""
     columns: dict[str, Modality] = {}
     rest = dict(arrays)
-    names = dict.fromkeys(k.rsplit(".", 1)[0] for k in arrays if "." in k and k.rsplit(".", 1)[1] in PARTS)
+    names = dict.fromkeys(k.rsplit(".", 1)[0] for k, v in arrays.items() if _is_part(k, v))
     for name in names:
-        parts = {part: rest.pop(f"{name}.{part}", None) for part in PARTS}
+        parts = {p: rest.pop(f"{name}.{p}") if _is_part(f"{name}.{p}", arrays.get(f"{name}.{p}")) else None for p in PARTS}  # fmt: skip
         values = rest.pop(name, None)
         store: Any = values
         try:
@@ -128,8 +135,23 @@ def _own_columns(
         if store is None:
             raise DataError(f"{path} has parts of {name!r} but not its values. Write the file again.")
         store, index = as_column(name, store, nan)
-        columns[name] = Modality(store, index if parts["index"] is None else parts["index"].astype(np.int64))
+        try:
+            columns[name] = Modality(
+                store, index if parts["index"] is None else parts["index"].astype(np.int64)
+            )
+        except ModalityError as error:
+            raise DataError(
+                f"{path}: {name + '.index'!r} does not say which value of {name!r} each row has ({error}) Write the file again."
+            ) from None
     return columns, rest
+
+
+def _is_part(key: str, array: np.ndarray | None) -> bool:
+    """Whether an array belongs to a modality of several arrays, rather than being one whose name has a dot in it."""
+    if array is None or "." not in key or array.ndim > 1:
+        return False
+    kind = {"index": "iu", "offsets": "iu", "utf8": "u", "rate": "iuf"}.get(key.rsplit(".", 1)[1], "")
+    return array.dtype.kind in kind
 
 
 def _choose(name: str, keys: list[str], plain: dict[str, np.ndarray], path: Path, nan: NaNPolicy) -> Modality:

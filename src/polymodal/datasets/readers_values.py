@@ -158,8 +158,8 @@ def _as_text(value: Any) -> str:
     return str(value).strip()
 
 
-def numbers_column(name: str, columns: dict[str, Any], *, where: str) -> Modality:
-    """Columns of numbers as one vector modality; a row without any of them lacks it.
+def numbers_column(name: str, columns: dict[str, Any], *, where: str, nan: NaNPolicy = "raise") -> Modality:
+    """Columns of numbers as one vector modality; a row without any of them lacks it (with nan="missing": without one).
 
     Raises:
         DataError: rows that have some of the numbers and not others, with the columns.
@@ -169,7 +169,7 @@ def numbers_column(name: str, columns: dict[str, Any], *, where: str) -> Modalit
     missing: np.ndarray = np.zeros(values.shape, dtype=bool)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
-    absent = np.asarray(missing.all(axis=1), dtype=bool)
+    absent = np.asarray(missing.any(axis=1) if nan == "missing" else missing.all(axis=1), dtype=bool)
     partly = missing & ~absent[:, None]
     if partly.any():
         counts = {c: int(k) for c, k in zip(columns, partly.sum(axis=0), strict=True) if k}
@@ -177,7 +177,7 @@ def numbers_column(name: str, columns: dict[str, Any], *, where: str) -> Modalit
         raise DataError(
             f"{where}: modality {name!r} needs all of its numbers or none of them in a row; empty or NaN cells: {shown}"
             f"{' ...' if len(counts) > 5 else ''} (first: data row {int(np.flatnonzero(partly.any(axis=1))[0]) + 1}). "
-            "Fill the cells, or leave those columns out: modalities={'name': [columns]}."
+            "Fill the cells, leave those columns out (modalities={'name': [columns]}), or let those rows lack it: nan=\"missing\"."
         )
     store, inner = as_column(name, values[~absent])
     index = np.full(len(values), -1, dtype=np.int64)

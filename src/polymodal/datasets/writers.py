@@ -59,7 +59,12 @@ def write(
         raise StoreError(
             f"{place} exists and is left as it is. Choose another path, or say overwrite=True (--overwrite)."
         )
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot make the folder {place.parent}: {error.strerror}. Choose another place."
+        ) from error
     if kind == "npz":
         with atomic_file(place) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **_arrays(dataset))  # type: ignore[arg-type]
@@ -87,20 +92,31 @@ def _arrays(dataset: Dataset) -> dict[str, np.ndarray]:
     for name, column in dataset.data.items():
         kept = column.compact()
         store: Any = kept.store
+        own: dict[str, np.ndarray] = {}
         if isinstance(store, Files):
             store = store[np.arange(len(store))]
-        out[f"{name}.index"] = kept.index
+        own[f"{name}.index"] = kept.index
         if isinstance(store, Texts):
             raw = [t.encode("utf-8") for t in store]
-            out[f"{name}.utf8"] = np.frombuffer(b"".join(raw), dtype=np.uint8)
-            out[f"{name}.offsets"] = np.concatenate([[0], np.cumsum([len(r) for r in raw])]).astype(np.int64)
+            own[f"{name}.utf8"] = np.frombuffer(b"".join(raw), dtype=np.uint8)
+            own[f"{name}.offsets"] = np.concatenate([[0], np.cumsum([len(r) for r in raw])]).astype(np.int64)
         elif isinstance(store, Ragged):
-            out[name], out[f"{name}.offsets"] = store.values, store.offsets
+            own[name], own[f"{name}.offsets"] = store.values, store.offsets
             if store.rate is not None:
-                out[f"{name}.rate"] = np.asarray(store.rate)
+                own[f"{name}.rate"] = np.asarray(store.rate)
         else:
-            out[name] = np.asarray(store)
-    return out | {f"metadata.{k}": v for k, v in _metadata(dataset).items()}
+            own[name] = np.asarray(store)
+        if twice := [k for k in own if k in out]:
+            raise DataError(_clash(twice[0]))
+        out |= own
+    extra = {f"metadata.{k}": v for k, v in _metadata(dataset).items()}
+    if twice := [k for k in extra if k in out]:
+        raise DataError(_clash(twice[0]))
+    return out | extra
+
+
+def _clash(key: str) -> str:
+    return f"NPZ needs names that differ from the arrays written for them, got {key!r} twice. Rename that modality, or write .parquet."
 
 
 # --- Parquet and the table of a folder ------------------------------------------------------------------------

@@ -149,9 +149,10 @@ def _check(scores: np.ndarray, relevance: np.ndarray) -> None:
 def _score_blocks(
     queries: np.ndarray, candidates: np.ndarray, metric: Metric, step: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    a, b = np.asarray(queries, dtype=np.float32), np.asarray(candidates, dtype=np.float32)
+    a, b = np.asarray(queries), np.asarray(candidates)
     if metric == "cosine":
         a, b = _unit(a), _unit(b)
+    a, b = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
     half = (b * b).sum(axis=1) / 2 if metric == "euclidean" else None
     for start in range(0, len(a), step):
         scores = a[start : start + step] @ b.T

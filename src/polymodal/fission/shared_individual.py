@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from polymodal.core.errors import ConvergenceWarning, ModalityError, suggest
+from polymodal.core.errors import ConfigError, ConvergenceWarning, ModalityError, suggest
 from polymodal.core.estimator import Fission
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.requirements import Requirements
@@ -197,7 +197,7 @@ class SharedIndividual(Fission):
 
     def _ranks(self, data: Modalities) -> tuple[int, dict[str, int]]:
         if self.scale not in ("modality", "none"):
-            raise ValueError(f'SharedIndividual needs scale "modality" or "none", got {self.scale!r}.')
+            raise ConfigError(f'SharedIndividual needs scale "modality" or "none", got {self.scale!r}.')
         counted = (
             choose_ranks(data, random_state=self.random_state)
             if None in (self.n_shared, self.n_private)

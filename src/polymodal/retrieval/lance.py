@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,9 @@ def told(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _sentence(folder: Path, doing: str, error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = re.sub(
+        r",? ?/\S*\.rs:\d+:\d+", "", " ".join(str(error).split())
+    )  # where in its sources says nothing to a user
     if any(
         word in text
         for word in ("No space left", "os error 28", "os error 122", "File too large", "Disk quota")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from polymodal.core.errors import ModalityError
+from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.typing import Num
 
 
@@ -129,7 +129,7 @@ class Polynomial(_OfInner):
 
     def __post_init__(self) -> None:
         if self.degree < 1 or self.gain <= 0 or self.offset < 0:
-            raise ValueError(f"Polynomial needs degree >= 1, gain > 0 and offset >= 0, got {self}.")
+            raise ConfigError(f"Polynomial needs degree >= 1, gain > 0 and offset >= 0, got {self}.")
 
     def _of(self, inner: Any) -> Any:
         return (self.gain * inner + self.offset) ** self.degree
@@ -239,4 +239,4 @@ def _exp(x: Any) -> Any:
 
 def _check_scale(kernel: Any) -> None:
     if not kernel.scale > 0:
-        raise ValueError(f"{type(kernel).__name__} needs scale > 0, got {kernel.scale}.")
+        raise ConfigError(f"{type(kernel).__name__} needs scale > 0, got {kernel.scale}.")

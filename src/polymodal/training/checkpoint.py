@@ -36,12 +36,18 @@ def write_checkpoint(folder: Path, epoch: int, checkpoint: Checkpoint) -> Path:
     Raises:
         StoreError: the folder cannot be written; older checkpoints are intact.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = folder / f"{_PREFIX}{epoch:06d}"
     with atomic_folder(target) as temporary:
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in checkpoint.tensors.items()}
-        save_file(tensors, temporary / "tensors.safetensors")
+        try:
+            save_file(tensors, temporary / "tensors.safetensors")
+        except SafetensorError as error:
+            raise StoreError(
+                f"Cannot write the checkpoint {target} ({error}). Older ones are untouched; free space or choose another place."
+            ) from error
         facts = {"format": FORMAT, **checkpoint.facts}
         (temporary / "training.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     for old in (*_whole(folder), *folder.glob(f".{_PREFIX}*")):

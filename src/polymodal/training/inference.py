@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polymodal.core.errors import ModalityError
 from polymodal.core.modalities import Modalities
 from polymodal.training.batches import Batch, Batches, Collate, split_rows
 from polymodal.training.devices import choose_device
@@ -33,6 +34,9 @@ def infer(
         collates: As for `train`; they should be those of `module`'s encoders.
         batch_size: Rows at a time; the result does not depend on it.
         device: Where to compute, as in `Training`; None: where the module's parameters are.
+
+    Raises:
+        ModalityError: a result that is infinite or not a number.
     """
     first = next(module.parameters(), None)
     home = torch.device("cpu") if first is None else first.device
@@ -50,7 +54,14 @@ def infer(
         module.to(home)
         for submodule, training in modes:
             submodule.training = training
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    found = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    for name, values in found.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ModalityError(
+                f"{type(module).__name__} gives no finite {name!r} for some of the {len(data)} rows: values that are far from those "
+                "it learned from. Look for very large numbers, or another unit."
+            )
+    return found
 
 
 def _array(tensor: Tensor) -> np.ndarray:

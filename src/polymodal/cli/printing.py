@@ -6,10 +6,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+CONTROLS = {
+    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+"""What moves a terminal's cursor or colours it has no place in a text of the user's data."""
+
 
 def line(text: str = "") -> None:
     """One line on the standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(text.translate(CONTROLS) + "\n")
 
 
 def notes(sentences: Sequence[str]) -> None:
@@ -30,8 +35,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str |
         numbers = i > 0 and all(_is_number(row[i]) for row in rows)
         made.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(str(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(made)
+        made.add_row(*(Text(" ".join(str(cell).translate(CONTROLS).split("\n"))) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=False).print(
+        made
+    )  # a pipe is as wide as it takes
 
 
 def _is_number(cell: Any) -> bool:

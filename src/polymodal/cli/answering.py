@@ -62,6 +62,14 @@ def answering(*, as_json: bool = False, after_interrupt: str = "") -> Iterator[N
         fail(str(error), type(error).__name__, BAD_INPUT, as_json)
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
+    except UnicodeEncodeError as error:
+        part = error.object[max(0, error.start - 20) : error.end + 20]
+        fail(
+            f"Texts and file names are UTF-8; this one holds bytes that are not: {part!r}. Rename the file, or mend the text.",
+            "DataError",
+            BAD_INPUT,
+            as_json,
+        )
     except MemoryError:
         fail(
             "The memory does not suffice. Take fewer rows, smaller pictures (--image-size) or a smaller batch.",
@@ -88,7 +96,11 @@ def fail(message: str, kind: str, code: int, as_json: bool) -> None:
         import traceback
 
         traceback.print_exc()
-    hints = [shell for python, shell in IN_THE_SHELL.items() if python in message and shell not in message]
+    hints = [
+        shell
+        for python, shell in IN_THE_SHELL.items()
+        if python in message and shell.split()[0] not in message
+    ]
     if hints:
         message += f" (Here: {', '.join(dict.fromkeys(hints))}.)"
     if as_json:

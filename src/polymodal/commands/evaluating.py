@@ -111,6 +111,11 @@ def evaluate_model(
     elif getattr(method, "family", "") == "coordination":
         embedded = fitted.transform(dataset.data)
         groups = None if group is None else text_of(dataset, group)
+        if len(dataset.data.names) < 2:
+            raise ModalityError(
+                f"Evaluating {type(method).__name__} asks with one modality for another; {source.path} has only {list(dataset.data.names)} "
+                f"of {list(modalities_of(fitted))}. Give data with two of them."
+            )
         if len(dataset) == 1:
             notes.append("one row is its own only candidate: every answer is right, which says nothing")
         report = retrieval_report(embedded, source=dataset.data, groups=groups, n_resamples=n_resamples)

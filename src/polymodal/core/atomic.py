@@ -98,13 +98,14 @@ def _umask() -> int:
 
 
 def _cannot_write(target: Path, error: OSError, temporary: Path | None = None) -> StoreError:
-    while isinstance(error, StoreError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__  # a part that was written in the same way: its reason, told once
-    if isinstance(error, StoreError):
+    root = error
+    while isinstance(root, StoreError) and isinstance(root.__cause__, OSError):
+        root = root.__cause__  # a part that was written in the same way: its reason, told once
+    if isinstance(root, StoreError):
         return StoreError(str(error).replace(str(temporary), str(target)))
-    reason = error.strerror or str(error)
-    if isinstance(error, shutil.Error):  # a list of (from, to, reason)
-        reason = str(error.args[0][0][2]).split(": '")[0]
+    reason = root.strerror or str(root)
+    if isinstance(root, shutil.Error):  # a list of (from, to, reason)
+        reason = str(root.args[0][0][2]).split(": '")[0]
     return StoreError(
         f"Cannot write {target}: {reason}. What was there before is untouched; free space or choose another place."
     )

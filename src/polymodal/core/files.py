@@ -68,7 +68,13 @@ class ImageReader:
             raise DataError(
                 f"The picture {path} does not exist. Check the path in your table, or remove the row."
             ) from None
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except (
+            UnidentifiedImageError,
+            Image.DecompressionBombError,
+            OSError,
+            SyntaxError,
+            ValueError,
+        ) as error:
             raise DataError(
                 f"The picture {path} cannot be read ({error}). Replace the file, or remove its row."
             ) from None

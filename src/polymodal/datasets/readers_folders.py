@@ -80,6 +80,11 @@ def _join_tables(folder: Path, paths: list[Path], files: list[Path]) -> Rows:
     for path in paths:
         table = read_table(path)
         if media and path.name.lower() in METADATA_FILES and not any(is_paths(c) for c in table.columns):
+            if "file_name" in table.column_names and not any(table["file_name"].to_pylist()):
+                raise DataError(
+                    f"{path}: column 'file_name' is empty on all {table.num_rows} rows, and {media} files lie beside it. "
+                    "Fill in their paths, or read the table without them by moving it to a folder of its own."
+                )
             raise DataError(
                 f"{path} needs a column 'file_name' with the paths of the files, got columns {table.column_names} and {media} files "
                 "beside it. Rename or add the column; every path must end like a picture or sound (.png, .jpg, .wav, ...)."

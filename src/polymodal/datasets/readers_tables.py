@@ -64,6 +64,13 @@ def _read_delimited(path: Path, delimiter: str) -> Any:
             f"{path} needs one value per column on every line: {reason.splitlines()[0][:200]}. "
             "Put values that hold the delimiter in double quotes."
         ) from None
+    header = table.column_names[0]
+    other = next((d for d in ";\t|" if d in header), None) if table.num_columns == 1 else None
+    if other is not None:
+        raise DataError(
+            f"{path} needs {delimiter!r} between its columns; its header {header[:60]!r} looks as if {other!r} stands there. "
+            "Save it with commas (.csv) or tabs (.tsv)."
+        )
     if any(pa.types.is_binary(field.type) for field in table.schema):
         raise _not_utf8(path)
     return table
@@ -131,6 +138,10 @@ def _from_records(path: Path, records: list[dict[str, Any]]) -> Any:
         values = [record.get(name) for record in records]
         try:
             columns[name] = pa.array(values)
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{path}: column {name!r} holds half a character, which no text has: {error.object[:60]!r}. Mend it, or remove the row."
+            ) from None
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             kinds = sorted({type(v).__name__ for v in values if v is not None})
             raise DataError(

@@ -104,7 +104,7 @@ def _header_problem(path: Path, kind: str) -> str:
                 return ""
         except UnidentifiedImageError:
             return "it is not a picture, or damaged"
-        except (OSError, SyntaxError, ValueError) as error:
+        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
             return str(error)
     import soundfile
 

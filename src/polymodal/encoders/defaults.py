@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from polymodal.core.errors import ModalityError, suggest
+from polymodal.core.errors import ConfigError, ModalityError, suggest
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.typing import Kind
 from polymodal.encoders.base import Encoder, EncoderModule
@@ -33,6 +33,7 @@ def choose_encoders(encoders: Mapping[str, Encoder] | None, data: Modalities) ->
 
     Raises:
         ModalityError: an encoder for a modality that the data lack, or for another kind of value.
+        ConfigError: something that is no encoder.
     """
     given = dict(encoders or {})
     unknown = [name for name in given if name not in data]
@@ -44,6 +45,10 @@ def choose_encoders(encoders: Mapping[str, Encoder] | None, data: Modalities) ->
     for name in sorted(data.names):
         usual = default_encoder(data[name])
         encoder = given.get(name, usual)
+        if not hasattr(encoder, "kinds"):
+            raise ConfigError(
+                f"Modality {name!r} needs an encoder, such as ConvEncoder(), got {encoder!r}. Choose one of polymodal.encoders."
+            )
         if data[name].kind not in encoder.kinds:
             raise ModalityError(
                 f"Modality {name!r} is {data[name].kind} of shape {data[name].shape}, but {type(encoder).__name__} encodes "

@@ -5,6 +5,7 @@ Larger always means more alike. numpy arrays give numpy arrays; torch tensors gi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,11 +26,12 @@ class Similarity(Protocol):
         """Every row of a with every row of b."""
 
 
-class _OfInner:
+class _OfInner(ABC):
     """A function of the inner product."""
 
+    @abstractmethod
     def _of(self, inner: Any) -> Any:
-        raise NotImplementedError
+        """Similarity of an inner product."""
 
     def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, " n"]:
         """Row i of a with row i of b."""
@@ -42,11 +44,12 @@ class _OfInner:
         return self._of(a @ b.T)
 
 
-class _OfDistance:
+class _OfDistance(ABC):
     """A function of the Euclidean distance."""
 
+    @abstractmethod
     def _of(self, distance: Any) -> Any:
-        raise NotImplementedError
+        """Similarity of a distance."""
 
     def __call__(self, a: Num[Any, "n d"], b: Num[Any, "n_b d_b"]) -> Num[Any, " n"]:
         """Row i of a with row i of b."""

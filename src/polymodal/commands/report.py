@@ -21,7 +21,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.9rem; margin: 0 0 .25rem; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
 p { max-width: 46rem; } .lead { color: var(--faint); margin-top: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .75rem 0; }
-th, td { text-align: right; padding: .35rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { text-align: right; padding: .35rem .55rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; border-radius: .4rem; }
 figcaption { color: var(--faint); font-size: .9rem; }

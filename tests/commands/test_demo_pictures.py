@@ -25,7 +25,7 @@ def test_answers_are_framed(characters) -> None:
     green = (31, 157, 85)
     names = tuple(characters.data["name"].values()[:3])
     right = Answer('"letter a" -> pictures', (), "picture", (0, 1, 2), 1, names, (0.9, 0.5, 0.1))
-    wrong = Answer("an outline -> pictures", (3,), "picture", (0, 1, 2), 4, names, (0.9, 0.5, 0.1))
+    wrong = Answer("an outline -> pictures", (3,), "outline", (0, 1, 2), 4, names, (0.9, 0.5, 0.1))
     assert green in colours(draw_answers(characters, [right, wrong]))
     assert green not in colours(draw_answers(characters, [wrong]))
 

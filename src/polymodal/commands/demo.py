@@ -212,16 +212,17 @@ def fusion_table(model: Any, train: Dataset, test: Dataset) -> tuple[FusionRow, 
     names = z_seen.names
     rows: list[FusionRow] = []
 
-    def add(learned: tuple[str, ...], asked: tuple[str, ...], fitted: Any) -> None:
-        told = fitted.predict(z_unseen.select(*asked))
+    together = LateFusion("mean").fit(z_seen, seen["script"])
+
+    def add(learned: tuple[str, ...], asked: tuple[str, ...]) -> None:
+        told = together.predict(z_unseen.select(*asked))
         rows.append(FusionRow(learned, asked, accuracy(unseen["script"], told, random_state=0)))
 
+    for name in names:  # given one modality, its own model answers alone: what a fit on that modality gives
+        add((name,), (name,))
+    add(names, names)
     for name in names:
-        add((name,), (name,), LateFusion().fit(z_seen.select(name), seen["script"]))
-    together = LateFusion("mean").fit(z_seen, seen["script"])
-    add(names, names, together)
-    for name in names:
-        add(names, tuple(other for other in names if other != name), together)
+        add(names, tuple(other for other in names if other != name))
     return tuple(rows)
 
 
@@ -239,14 +240,21 @@ def ask(model: Any, characters: Dataset, held_out: np.ndarray, folder: Path) -> 
     def known(character: str) -> int:
         return where.get(ord(character), 0)
 
-    def answer(query: str, vector: np.ndarray, asked: tuple[int, ...], right: int, target: str) -> Answer:
+    def answer(
+        query: str,
+        vector: np.ndarray,
+        asked: tuple[int, ...],
+        right: int,
+        target: str,
+        asked_as: str = "picture",
+    ) -> Answer:
         hits = retriever.search(vector, 6 + len(asked), target=target)
         own = set(asked) - {right}  # what a query started from is no answer to it
         kept = [i for i, point in enumerate(hits.ids[0]) if where[int(point)] not in own][:6]
         found = tuple(where[int(hits.ids[0, i])] for i in kept)
         names = tuple(str(hits.metadata["name"][0, i]) for i in kept)
         return Answer(
-            query, asked, target, found, right, names, tuple(float(hits.scores[0, i]) for i in kept)
+            query, asked, asked_as, found, right, names, tuple(float(hits.scores[0, i]) for i in kept)
         )
 
     def vector(name: str, value: Any) -> np.ndarray:
@@ -273,6 +281,7 @@ def ask(model: Any, characters: Dataset, held_out: np.ndarray, folder: Path) -> 
             (walked,),
             walked,
             "picture",
+            asked_as="outline",
         ),
         answer(
             'a picture + "with tonos" -> pictures',

@@ -23,7 +23,7 @@ class Answer:
     Attributes:
         query: What was asked.
         asked: Rows of the indexed characters that were part of the query, as pictures or outlines.
-        shown_as: How the answers are shown: "picture" or "name".
+        asked_as: The modality of those rows that was asked with, and is drawn: "picture" or "outline".
         found: Rows of the indexed characters.
         right: The row that should come first.
         names: Their names.
@@ -32,7 +32,7 @@ class Answer:
 
     query: str
     asked: tuple[int, ...]
-    shown_as: str
+    asked_as: str
     found: tuple[int, ...]
     right: int
     names: tuple[str, ...]
@@ -72,7 +72,7 @@ def draw_answers(characters: Dataset, answers: Sequence[Answer]) -> bytes:
         else:
             first.set_title(_wrapped(answer.query, 20), fontsize=8, loc="left", color=QUESTION)
             first.set_axis_on()
-            if "outline" in answer.query:
+            if answer.asked_as == "outline":
                 draw_outline(first, characters.data["outline"][[answer.asked[0]]].values()[0])
             else:
                 _picture(first, characters, answer.asked[0])

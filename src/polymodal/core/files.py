@@ -52,36 +52,55 @@ class ImageReader:
 
     def decode(self, source: Path | BytesIO, name: str | None = None) -> np.ndarray:
         """One picture from a path, or from an open file that messages call `name`."""
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, ImageOps
 
         height, width = self.size
-        path = name or source
-        try:
-            with Image.open(source) as raw:
-                if raw.width * raw.height > MAX_PIXELS:
-                    raise DataError(
-                        f"{path} has {raw.width} x {raw.height} pixels; at most {MAX_PIXELS:,} are read. Shrink it."
-                    )
-                raw.draft("RGB", (2 * width, 2 * height))
-                picture = ImageOps.exif_transpose(raw).convert("RGBA")
-        except FileNotFoundError:
-            raise DataError(
-                f"The picture {path} does not exist. Check the path in your table, or remove the row."
-            ) from None
-        except (
-            UnidentifiedImageError,
-            Image.DecompressionBombError,
-            OSError,
-            SyntaxError,
-            ValueError,
-        ) as error:
-            raise DataError(
-                f"The picture {path} cannot be read ({error}). Replace the file, or remove its row."
-            ) from None
-        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        flat = Image.alpha_composite(ground, picture).convert("RGB")
+        flat = open_picture(source, name, draft=(2 * width, 2 * height))
         fitted = ImageOps.pad(flat, (width, height), method=Image.Resampling.BICUBIC, color=(255, 255, 255))
         return np.asarray(fitted)
+
+
+def open_picture(
+    source: Path | BytesIO, name: str | None = None, *, draft: tuple[int, int] | None = None
+) -> Any:
+    """A Pillow picture in RGB, upright, on white where transparent, from a path or from an open file that messages call `name`.
+
+    Args:
+        source: Path or open file.
+        name: What messages call it.
+        draft: Width and height below which a JPEG need not be decoded.
+
+    Raises:
+        DataError: the file is missing, broken or very large.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    path = name or source
+    try:
+        with Image.open(source) as raw:
+            if raw.width * raw.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path} has {raw.width} x {raw.height} pixels; at most {MAX_PIXELS:,} are read. Shrink it."
+                )
+            if draft is not None:
+                raw.draft("RGB", draft)
+            picture = ImageOps.exif_transpose(raw).convert("RGBA")
+    except FileNotFoundError:
+        raise DataError(
+            f"The picture {path} does not exist. Check the path in your table, or remove the row."
+        ) from None
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as error:
+        raise DataError(
+            f"The picture {path} cannot be read ({error}). Replace the file, or remove its row."
+        ) from None
+    ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    return Image.alpha_composite(ground, picture).convert("RGB")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ LAYERS = [
     {"_lazy"},
     {"core"},
     {"similarity", "information", "persistence"},
-    {"objectives", "alignment", "interactions", "evaluation", "datasets", "nn", "training"},
-    {"encoders"},  # built of nn's blocks: docs/decisions/0002-encoders-stand-on-nn.md
+    {"objectives", "evaluation", "datasets", "nn", "training"},
+    # built of nn's blocks and trained on objectives: docs/decisions/0002-encoders-stand-on-nn.md
+    {"encoders", "alignment", "interactions"},
     {"fusion", "coordination", "fission"},
     {"retrieval", "testing", "config"},
     {"commands"},

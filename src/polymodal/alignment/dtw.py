@@ -193,7 +193,14 @@ class DTW:
             if not len(path):
                 raise self._no_path(p)
         cost = self._finish(total)
-        return Alignment(path, cost, cost / self.pattern.extent(path), *costs.shape, rate_a, rate_b, self)
+        return Alignment.of_path(
+            path,
+            costs.shape,
+            self,
+            cost=cost,
+            normalised_cost=cost / self.pattern.extent(path),
+            rates=(rate_a, rate_b),
+        )
 
 
 def _is_symmetric(method: DTW) -> bool:

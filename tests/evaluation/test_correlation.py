@@ -106,5 +106,5 @@ def test_rows_that_share_a_value_stay_in_one_fold(rng):
     np.testing.assert_array_equal(groups[data["image"].index == 3], groups[data["image"].index == 3][0])
     with pytest.raises(ModalityError, match="n_splits=30 and 20 groups"):
         held_out_correlations(CCA(1), data, n_splits=30)
-    with pytest.raises(ModalityError, match="of two modalities"):
+    with pytest.raises(ModalityError, match="of at least two modalities"):
         held_out_correlations(CCA(1), data.select("image"))

@@ -2,4 +2,16 @@
 
 from polymodal._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, {"CCA": "cca", "CLIP": "clip"})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "CCA": "cca",
+        "MultisetCCA": "multiset_cca",
+        "GeneralisedCCA": "generalised_cca",
+        "PLS": "pls",
+        "KernelCCA": "kernel_cca",
+        "NystroemFeatures": "_kernel_features",
+        "RandomFourierFeatures": "_kernel_features",
+        "CLIP": "clip",
+    },
+)

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
         "Spec": "estimator",
         "Moments": "moments",
         "CanonicalPairs": "linalg",
+        "BlockPencil": "linalg",
         "Estimator": "estimator",
         "Fusion": "estimator",
         "Coordination": "estimator",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,33 @@ class CanonicalPairs:
     weights_b: Float[np.ndarray, "d_b k"]
     rank_a: int
     rank_b: int
+    condition: float
+
+    @property
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """Directions of a, directions of b."""
+        return self.weights_a, self.weights_b
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Rank of a, rank of b."""
+        return self.rank_a, self.rank_b
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPencil:
+    """Eigenpairs of A v = lambda B v where B is block-diagonal, one block a modality; largest first.
+
+    Args:
+        eigenvalues: Largest first.
+        weights: For each block its part of the eigenvectors, one a column. Together v'Bv = 1.
+        ranks: Rank of each block of B.
+        condition: The largest condition number of a block, scaled to unit diagonal; infinite when one is singular.
+    """
+
+    eigenvalues: Float[np.ndarray, " k"]
+    weights: tuple[np.ndarray, ...]
+    ranks: tuple[int, ...]
     condition: float
 
 
@@ -156,12 +184,86 @@ def canonical_pairs(
     return CanonicalPairs(s, correlations, weights_a, weights_b, white_a.rank, white_b.rank, condition)
 
 
+def block_pencil(
+    A: Float[np.ndarray, "d d"], blocks: Sequence[np.ndarray], *, n_components: int | None = None
+) -> BlockPencil:
+    """Eigenpairs of A v = lambda B v with B = diag(blocks), each block positive semi-definite and perhaps singular; v within its range.
+
+    What CCA of many modalities comes down to. The largest weight of each direction in the first modality that takes part is positive.
+
+    Args:
+        A: Symmetric.
+        blocks: The diagonal blocks of B, in order; their sizes add up to that of A.
+        n_components: How many of the largest; all by default.
+
+    Complexity:
+        O(d^3).
+
+    Relations:
+        * one block: `symmetric_pencil`.
+        * A = [[0, S_ab], [S_ba, 0]] and blocks S_aa, S_bb: lambda = canonical correlations (and their negatives).
+    """
+    from scipy.linalg import eigh
+
+    white = [whitening(block) for block in blocks]
+    ends = np.cumsum([len(block) for block in blocks])
+    slices = [slice(int(end) - len(block), int(end)) for end, block in zip(ends, blocks, strict=True)]
+    size = sum(w.rank for w in white)
+    if not size:
+        return BlockPencil(
+            np.zeros(0), tuple(np.zeros((len(block), 0)) for block in blocks), (0,) * len(blocks), np.inf
+        )
+    whitened = np.block(
+        [
+            [p.matrix.T @ A[rows, columns] @ q.matrix for columns, q in zip(slices, white, strict=True)]
+            for rows, p in zip(slices, white, strict=True)
+        ]
+    )
+    wanted = size if n_components is None else min(n_components, size)
+    values, vectors = eigh((whitened + whitened.T) / 2, subset_by_index=(size - wanted, size - 1))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    cuts = np.cumsum([w.rank for w in white])[:-1]
+    parts = np.split(vectors, cuts)
+    flips = _block_signs(white, parts)
+    weights = tuple(w.matrix @ part * flips for w, part in zip(white, parts, strict=True))
+    return BlockPencil(values, weights, tuple(w.rank for w in white), max(w.condition for w in white))
+
+
+def nearest_semidefinite(S: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """A symmetric matrix without its negative eigenvalues, which covariances from different rows may have.
+
+    Features are scaled to unit variance first, so the answer does not depend on units: it is the nearest positive semi-definite matrix
+    (Frobenius) in those units. Diagonal entries grow by what was cut.
+
+    Relations:
+        * a positive semi-definite matrix stays as it is.
+        * directions in which S is zero stay so: S v = 0 gives the same for the answer.
+    """
+    scale = np.sqrt(np.maximum(np.diag(S), 0.0))
+    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    values, vectors = np.linalg.eigh(S * inverse * inverse[:, None])
+    negative = values < -len(S) * np.finfo(float).eps * max(values[-1], 0.0)
+    if not negative.any():
+        return S
+    cut = vectors[:, negative] * np.sqrt(-values[negative]) * scale[:, None]
+    repaired: np.ndarray = S + cut @ cut.T
+    return repaired
+
+
 def signs(vectors: Float[np.ndarray, "d k"]) -> Float[np.ndarray, " k"]:
     """+1 or -1 for each column, so that its entry of largest size becomes positive: eigenvectors have no sign of their own."""
     if not len(vectors):
         return np.ones(vectors.shape[1])
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
     return np.where(largest < 0, -1.0, 1.0)
+
+
+def _block_signs(white: Sequence[Whitening], parts: Sequence[np.ndarray]) -> np.ndarray:
+    flips = np.zeros(parts[0].shape[1])
+    for w, part in zip(white, parts, strict=True):
+        takes_part = (flips == 0) & (np.linalg.norm(part, axis=0) > 1e-6)
+        flips = np.where(takes_part, signs(w.matrix @ part), flips)
+    return np.where(flips == 0, 1.0, flips)
 
 
 def _correlations(

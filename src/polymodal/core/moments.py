@@ -55,15 +55,38 @@ class Moments:
             raise ModalityError(
                 f"Moments merge when they are of the same modalities and features: {mine} against {others}."
             )
-        moved = other.products.copy()
-        shift = other.origin - self.origin
-        width = sum(self.dims)
-        for m, columns in enumerate(self._slices()):  # x - o_self = (x - o_other) + p (o_other - o_self)
-            moved[:, columns] += np.outer(moved[:, width + m], shift[columns])
-        for m, columns in enumerate(self._slices()):
-            moved[columns] += np.outer(shift[columns], moved[width + m])
+        moved = other.moved(self.origin).products
         coarsest: Precision = "float32" if "float32" in (self.precision, other.precision) else "float64"
         return replace(self, products=self.products + moved, precision=coarsest)
+
+    def moved(self, origin: Float[np.ndarray, " d"]) -> Moments:
+        """The same moments about another origin: x - new = (x - old) + p (old - new)."""
+        products = self.products.copy()
+        shift = self.origin - origin
+        width = sum(self.dims)
+        for m, columns in enumerate(self._slices()):
+            products[:, columns] += np.outer(products[:, width + m], shift[columns])
+        for m, columns in enumerate(self._slices()):
+            products[columns] += np.outer(shift[columns], products[width + m])
+        return replace(self, origin=origin, products=products)
+
+    def scaled(self, weight: float) -> Moments:
+        """Every row counted `weight` times."""
+        return replace(self, products=self.products * weight)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row seen has every modality, as far as counts can tell."""
+        counts = self.products[sum(self.dims) :, sum(self.dims) :]
+        return bool((counts == counts[0, 0]).all())
+
+    def joint(self) -> Float[np.ndarray, "d d"]:
+        """Covariance of all features side by side, pairwise complete: with missing rows it may have negative eigenvalues.
+
+        Raises:
+            ModalityError: two modalities that fewer than two rows have together.
+        """
+        return np.block([[self.covariance(a, b) for b in self.names] for a in self.names])
 
     def count(self, a: str, b: str | None = None) -> int:
         """Rows that have `a` (and `b`)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,13 +42,30 @@ class WilksTest:
     p_values: Float[np.ndarray, " k"]
 
 
-@dataclass(frozen=True, eq=False)
-class PermutationTest:
-    """For each k: how often do rows paired at random give pairs k, k+1, ... as strong as the real pairing's?
+@dataclass(frozen=True)
+class IndependenceTest:
+    """Are several modalities independent of one another? Wilks' lambda for many sets and Box's approximation; for normal data without ridge.
 
     Args:
-        correlations: Correlations of the pairs under the real pairing.
-        statistic: Sum of squared singular values of pairs k and after (Pillai's trace when there is no ridge).
+        wilks: Determinant of the joint covariance over those of each modality, 0..1; small speaks against independence.
+        statistic: Box's chi-squared.
+        df: Its degrees of freedom.
+        p_value: Chance of a larger statistic if they were independent.
+    """
+
+    wilks: float
+    statistic: float
+    df: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationTest:
+    """For each k: how often do rows paired at random give components k, k+1, ... as strong as the real pairing's?
+
+    Args:
+        correlations: Correlations of the pairs under the real pairing; of more than two modalities the mean over pairs of modalities.
+        statistic: Sum of squared singular values of pairs k and after (Pillai's trace when there is no ridge), over all pairs of modalities.
         p_values: (1 + shuffles at least as strong) / (1 + shuffles), made non-decreasing in k.
         null: The statistic of every shuffle, one a row.
     """
@@ -85,6 +104,32 @@ def paired_correlations(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n k"]
         (a * b).sum(axis=0), scale, out=np.zeros(a.shape[1]), where=scale > 0
     )
     return np.asarray(np.clip(correlations, -1.0, 1.0))
+
+
+def pairwise_correlations(data: Modalities) -> Float[np.ndarray, " k"]:
+    """Correlation of each component, as the mean over all pairs of modalities; each pair on the rows that have both.
+
+    Args:
+        data: Representations of at least two modalities in one shared space. Rows may lack some.
+
+    Raises:
+        ModalityError: one modality only, or no two modalities that two rows have together.
+
+    Relations:
+        * two modalities: `paired_correlations` on the complete rows.
+    """
+    found = []
+    for a, b in combinations(data.names, 2):
+        both = np.flatnonzero(data[a].present & data[b].present)
+        if len(both) >= 2:
+            found.append(paired_correlations(data[a][both].values(), data[b][both].values()))
+    if not found:
+        present = {name: int(has.sum()) for name, has in data.present.items()}
+        raise ModalityError(
+            f"A correlation needs at least 2 rows that have two modalities, got {len(data)} rows of {list(data.names)} "
+            f"(present: {present}). Give more rows, or another modality."
+        )
+    return np.asarray(np.mean(found, axis=0))
 
 
 def wilks_test(correlations: Float[np.ndarray, " k"], *, n: int, p: int, q: int) -> WilksTest:
@@ -128,6 +173,41 @@ def wilks_test(correlations: Float[np.ndarray, " k"], *, n: int, p: int, q: int)
     )
 
 
+def independence_test(
+    eigenvalues: Float[np.ndarray, " r"], *, n: int, ranks: Sequence[int]
+) -> IndependenceTest:
+    r"""Wilks' test that several sets of variables are independent: $\Lambda = |S| / \prod_m |S_{mm}| = \prod_i \lambda_i$.
+
+    Args:
+        eigenvalues: Of the pencil (S, blockdiag S), all of them: one more than those of `MultisetCCA`.
+        n: Rows.
+        ranks: Rank of each set.
+
+    Raises:
+        ModalityError: fewer rows than variables: the determinant is 0 whatever the data.
+
+    Relations:
+        * two sets: lambda of `wilks_test`'s first row, with Bartlett's approximation in place of Rao's.
+
+    References:
+        Wilks 1935; Box 1949; Anderson 2003, section 9.5.
+    """
+    from scipy.stats import chi2
+
+    p = float(sum(ranks))
+    if n - 1 < p + 1:
+        raise ModalityError(
+            f"Wilks' test needs more rows than the ranks of all modalities together, got {n} rows and ranks {list(ranks)}. "
+            "Use permutation_test(data), with reg > 0."
+        )
+    squares, cubes = p**2 - sum(r**2 for r in ranks), p**3 - sum(r**3 for r in ranks)
+    log_wilks = float(np.log(np.maximum(eigenvalues, np.finfo(float).tiny)).sum())
+    statistic = -(n - 1.5 - cubes / (3 * squares)) * log_wilks
+    return IndependenceTest(
+        float(np.exp(log_wilks)), statistic, squares / 2, float(chi2.sf(statistic, squares / 2))
+    )
+
+
 def permutation_test(
     a: Float[np.ndarray, "n d_a"],
     b: Float[np.ndarray, "n d_b"],
@@ -161,14 +241,62 @@ def permutation_test(
     U, s, Vt = np.linalg.svd(white_a.T @ white_b)
     variates_a, variates_b = white_a @ U, white_b @ Vt.T
     count = min(len(s), n_pairs or len(s))
-    observed = _left_over(variates_a.T @ variates_b, count)
-    null = np.stack(
-        [_left_over(variates_a.T @ variates_b[rng.permutation(len(b))], count) for _ in range(n_permutations)]
-    )
+    correlations = paired_correlations(variates_a[:, :count], variates_b[:, :count])
+    return _against_shuffles([variates_a, variates_b], correlations, n_permutations, rng)
+
+
+def permutation_test_of_many(
+    views: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray],
+    *,
+    reg: float = 0.0,
+    n_permutations: int = 999,
+    random_state: RandomState = None,
+) -> PermutationTest:
+    """Components of two or more modalities against rows paired at random: every modality but the first is shuffled by itself.
+
+    Component k is tested among what the components before it leave over of each modality. The statistic is the sum, over pairs of
+    modalities, of the squared correlations left (with a ridge: of the ridged ones).
+
+    Args:
+        views: For each modality (n, d), the same rows.
+        weights: For each modality (d, k): the fitted directions, the first component first.
+        reg: Ridge in [0, 1], as in the fit; 1 for covariances in place of correlations.
+        n_permutations: Shuffles; the smallest p is 1 / (1 + n_permutations).
+        random_state: Seed of the shuffles.
+
+    Complexity:
+        O(n_permutations n p^2) for p features in all, of which no more than n - 1 a modality count.
+
+    Relations:
+        * two modalities and the weights of CCA: `permutation_test`.
+    """
+    variates, bases = [], []
+    for view, directions in zip(views, weights, strict=True):
+        white = _whitened(view, reg)
+        components = np.asarray(view, dtype=np.float64) @ directions
+        components = components - components.mean(axis=0)
+        coefficients = np.linalg.lstsq(white, components, rcond=None)[0]
+        variates.append(components)
+        bases.append(white @ np.linalg.qr(coefficients, mode="complete")[0])
+    pairs = list(combinations(variates, 2))
+    correlations = np.mean([paired_correlations(a, b) for a, b in pairs], axis=0)
+    return _against_shuffles(bases, correlations, n_permutations, generator(random_state))
+
+
+def _against_shuffles(
+    bases: Sequence[np.ndarray], correlations: np.ndarray, n_permutations: int, rng: np.random.Generator
+) -> PermutationTest:
+    """`bases`: rows of each modality in an orthonormal basis whose first directions are the components, in order."""
+    count, n = len(correlations), len(bases[0])
+    observed = sum(_left_over(a.T @ b, count) for a, b in combinations(bases, 2))
+    null = np.empty((n_permutations, count))
+    for shuffle in range(n_permutations):
+        turned = [bases[0], *(basis[rng.permutation(n)] for basis in bases[1:])]
+        null[shuffle] = sum(_left_over(a.T @ b, count) for a, b in combinations(turned, 2))
     as_strong = (null >= observed * (1 - 1e-10)).sum(axis=0)
     p_values = np.maximum.accumulate((1 + as_strong) / (1 + n_permutations))
-    correlations = paired_correlations(variates_a[:, :count], variates_b[:, :count])
-    return PermutationTest(correlations, observed, p_values, null)
+    return PermutationTest(correlations, np.asarray(observed), p_values, null)
 
 
 def held_out_correlations(
@@ -176,37 +304,35 @@ def held_out_correlations(
 ) -> HeldOutCorrelations:
     """Fit on all folds but one and correlate the components on the one left out, for each fold in turn.
 
-    Rows that share a stored value (captions of one picture) stay in one fold. Rows that lack a modality are left out.
+    Rows that share a stored value (captions of one picture) stay in one fold. Rows that lack a modality are left out, unless the
+    estimator takes them (`requires.missing`); then a correlation is of the rows that have both.
 
     Args:
-        estimator: Any coordination of two modalities; it is cloned, not changed.
-        data: Two modalities.
+        estimator: Any coordination; it is cloned, not changed.
+        data: Two modalities or more; of more than two, the correlation of a component is the mean over pairs of modalities.
         n_splits: Folds, at least 2.
         random_state: Seed of the folds.
 
     Raises:
-        ModalityError: other than two modalities, or fewer groups of rows than folds.
+        ModalityError: one modality, or fewer groups of rows than folds.
     """
     from sklearn.base import clone
 
-    data = Modalities.of(data).complete()
-    if len(data.names) != 2:
+    data = Modalities.of(data)
+    if not estimator.requires.missing:
+        data = data.complete()
+    if len(data.names) < 2:
         raise ModalityError(
-            f"Held-out correlations are of two modalities, got {list(data.names)}. Use data.select(a, b)."
+            f"Held-out correlations are of at least two modalities, got {list(data.names)}. Add a column."
         )
     folds = []
     for held in _folds(data, n_splits, generator(random_state)):
         model = clone(estimator).fit(data[np.flatnonzero(~held)])
-        folds.append(_component_correlations(model, data[np.flatnonzero(held)]))
-    fitted = _component_correlations(clone(estimator).fit(data), data)
+        folds.append(pairwise_correlations(model.transform(data[np.flatnonzero(held)])))
+    fitted = pairwise_correlations(clone(estimator).fit(data).transform(data))
     k = min(len(fitted), *(len(fold) for fold in folds))  # a fold may have a smaller rank
     table = np.stack([fold[:k] for fold in folds])
     return HeldOutCorrelations(fitted[:k], table.mean(axis=0), table)
-
-
-def _component_correlations(model: Coordination, data: Modalities) -> np.ndarray:
-    a, b = (column.values() for _, column in model.transform(data).items())
-    return paired_correlations(a, b)
 
 
 def _folds(data: Modalities, n_splits: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -237,4 +363,7 @@ def _whitened(x: np.ndarray, reg: float) -> np.ndarray:
 def _left_over(T: np.ndarray, count: int) -> np.ndarray:
     """Sum of squares of T[k:, k:] for k = 0 .. count - 1: what is left for pair k and those after it."""
     tails = np.cumsum(np.cumsum((T * T)[::-1, ::-1], axis=0), axis=1)[::-1, ::-1]
-    return np.diagonal(tails)[:count].copy()
+    left = np.zeros(count)  # a modality of fewer directions has nothing left for later components
+    found = np.diagonal(tails)[:count]
+    left[: len(found)] = found
+    return left

@@ -36,6 +36,22 @@ def test_terms_add_and_subtract(index) -> None:
     assert "- 0.7 x text 'a red square'" in away.query
 
 
+def test_expressions(index) -> None:
+    terms = [
+        Term("row", "7", name="image"),
+        Term("modality", "blue", -1.0, "text"),
+        Term("modality", "red", 0.5, "text"),
+    ]
+    said, same = search_index(index, "image:7 - text:blue + 0.5 * text:red"), search_index(index, terms)
+    assert said.hits == same.hits
+    assert said.query == "+ image of row 7 - text 'blue' + 0.5 x text 'red'"
+    assert 7 not in {hit["id"] for hit in said.hits}
+    words = search_index(index, "a red circle: what else")
+    assert words.query == "+ text 'a red circle: what else'"
+    with pytest.raises(ModalityError, match="no modality 'imag'.*Did you mean 'image'"):
+        search_index(index, "imag:7 - text:blue")
+
+
 def test_filters(index) -> None:
     hits = search_index(index, [Term("text", "a red circle")], where="shape = 'bar'", k=30).hits
     assert len(hits) == 20

@@ -225,3 +225,26 @@ def test_rows_that_share_a_value(model) -> None:
     captions = Modality(np.eye(3), np.array([0, 0, 2]))
     found = Retriever.build(model, Modalities({"image": captions}, ids=["a", "b", "c"]))
     assert len(found.index) == 3  # an entry for every id, so that each can be updated and deleted alone
+
+
+def test_arithmetic_as_a_query_language(retriever: Retriever) -> None:
+    """red green - red = green, asked in words, by entries, and with weights."""
+    hits = retriever.search("row:sun - image:rose + 0.1 * text:green", k=8)
+    assert not {"sun", "rose"} & set(hits.ids[0])  # what was asked with is not an answer
+    assert hits.ids[0, 0] == "leaf"
+    np.testing.assert_allclose(
+        retriever.compose("text:blue")[0], retriever.embed({"text": "blue"}), atol=1e-7
+    )
+    same = retriever.search("row:sun", k=3)
+    np.testing.assert_array_equal(same.ids, retriever.search(row="sun", k=3).ids)
+    vector, rows = retriever.compose("2 * text:#rose - 0.5 * image:1,0,0")
+    np.testing.assert_allclose(vector, [[1, 0, 0]], atol=1e-6)
+    assert rows == ["rose"]
+    with pytest.raises(ModalityError, match="Did you mean 'image'"):
+        retriever.search("imag:rose - text:red")
+    with pytest.raises(ModalityError, match="no entry with id 'rise'"):
+        retriever.search("image:rise")
+    with pytest.raises(ModalityError, match="cancel"):
+        retriever.search("text:red - text:red")
+    with pytest.raises(ModalityError, match="0.5 \\* text:red, without weights"):
+        retriever.search("text:red", weights={"text": 2})

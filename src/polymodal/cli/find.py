@@ -145,6 +145,8 @@ def search(
 
       polymodal search photos.index --image car.png --minus-text "red" --text "blue" --weight text=0.5
 
+      polymodal search photos.index "image:17 - text:blue + 0.5 * text:red" --target image
+
       polymodal search photos.index --row 17 --target image --where "label = 'car'"
     """
     with answering(as_json=as_json):
@@ -163,7 +165,13 @@ def search(
         )
         with waiting("Searching"):
             result = search_index(
-                index, terms, model=model, k=k, target=o.names_of(target), where=where, exact=exact
+                index,
+                asked if asked is not None and len(terms) == 1 and not weight else terms,
+                model=model,
+                k=k,
+                target=o.names_of(target),
+                where=where,
+                exact=exact,
             )
         if not emit(result, as_json):
             line(f"{result.query}, among {', '.join(result.searched)}")

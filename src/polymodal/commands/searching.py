@@ -15,6 +15,7 @@ from polymodal.core.errors import ConfigError, DataError, ModalityError, suggest
 from polymodal.core.files import AUDIO_SUFFIXES, IMAGE_SUFFIXES, AudioReader, Files, ImageReader
 from polymodal.core.typing import Kind
 from polymodal.retrieval.exact import normalize
+from polymodal.retrieval.queries import ROW, is_query, key_of, numbers_of, parse_query
 from polymodal.retrieval.retriever import Retriever
 
 Asked = Literal["text", "image", "audio", "row", "modality"]
@@ -68,7 +69,7 @@ class SearchResult:
 
 def search_index(
     index: str | Path,
-    terms: Sequence[Term],
+    terms: Sequence[Term] | str,
     *,
     model: str | Path | None = None,
     k: int = 10,
@@ -83,7 +84,8 @@ def search_index(
 
     Args:
         index: The index folder.
-        terms: At least one.
+        terms: At least one. Or a text: an expression such as "image:42 - text:blue + 0.5 * text:red" (see
+            `retrieval.queries`) where it names a modality, else words to search for.
         model: The model folder, where the index does not hold it.
         k: How many hits.
         target: Only entries of these modalities; `("all",)` is all of them.
@@ -102,12 +104,14 @@ def search_index(
         )
     store, fitted = open_index(index, model)
     retriever = Retriever(fitted, store) if fitted is not None else None
+    if isinstance(terms, str):
+        terms = _terms(terms, store, fitted)
     total = np.zeros((1, store.layout.dim))
     asked_with, own, words = [], [], []
     reading = Reading.of(model if model is not None else Path(index) / MODEL)
     for term in terms:
         if term.asked == "row":
-            key: str | int = _key(term.value, store.layout.ids)
+            key = key_of(term.value, store.layout.ids)
             vector, names = _row(store, key, term.name)
             own.append(key)
         else:
@@ -145,13 +149,24 @@ def _row(store: Any, key: str | int, name: str | None) -> tuple[np.ndarray, list
     return np.sum(parts, axis=0)[None], sorted(found)
 
 
-def _key(value: str, kind: str) -> str | int:
-    if kind == "text":
-        return value
-    try:
-        return int(value)
-    except ValueError:
-        raise ModalityError(f"The ids of this index are whole numbers, got {value!r}.") from None
+def _terms(expression: str, store: Any, model: Any) -> list[Term]:
+    """An expression's terms, or the text itself; of an index without model only entries can be named."""
+    specs = {} if model is None else modalities_of(model)
+    if not is_query(expression, specs or store.modalities):
+        return [Term("text", expression)]
+    terms = []
+    for term in parse_query(expression):
+        if term.name == ROW and ROW not in specs:
+            terms.append(Term("row", term.value, term.weight))
+            continue
+        known = specs or store.modalities
+        if term.name not in known:
+            raise ModalityError(
+                f"There is no modality {term.name!r}; there are {list(known)}.{suggest(term.name, known)}"
+            )
+        by_id = model is None or term.meaning(specs[term.name].kind) == "row"
+        terms.append(Term("row" if by_id else "modality", term.value, term.weight, term.name))
+    return terms
 
 
 def _modality(term: Term, model: Any) -> str:
@@ -186,21 +201,7 @@ def _value(term: Term, name: str, model: Any, reading: Reading | None) -> Any:
     path = Path(term.value).expanduser()
     if spec.kind in ("grid", "sound") and path.suffix.lower() != ".npy":
         return _file(path, spec, reading)
-    if path.suffix.lower() == ".npy":
-        if not path.is_file():
-            raise DataError(f"{path} does not exist. Check the path.")
-        try:
-            return [np.load(path, allow_pickle=False)]
-        except (ValueError, EOFError, OSError):
-            raise DataError(
-                f"{path} needs one array of numbers as numpy.save writes it, and holds something else."
-            ) from None
-    try:
-        return [np.array([float(part) for part in term.value.split(",")])]
-    except ValueError:
-        raise ConfigError(
-            f"A value of {name!r} ({spec.kind} of shape {spec.shape}) is a .npy file or numbers with commas between, got {term.value!r}."
-        ) from None
+    return [numbers_of(term.value, name)]
 
 
 def _file(path: Path, spec: Any, reading: Reading | None) -> Files:
@@ -231,7 +232,11 @@ def _searched(there: Sequence[str], asked_with: Sequence[str], target: Sequence[
 
 def _words(term: Term, names: Sequence[str]) -> str:
     weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} x "
-    what = f"row {term.value}" if term.asked == "row" else f"{names[0]} {_short(term.value)!r}"
+    what = (
+        f"{term.name or 'row'} {'of row ' if term.name else ''}{term.value}"
+        if term.asked == "row"
+        else f"{names[0]} {_short(term.value)!r}"
+    )
     return f"{'-' if term.weight < 0 else '+'} {weight}{what}"
 
 

@@ -19,6 +19,7 @@ from polymodal.retrieval.hits import Hits
 from polymodal.retrieval.index import Index
 from polymodal.retrieval.layout import Layout
 from polymodal.retrieval.memory import MemoryIndex
+from polymodal.retrieval.queries import ROW, QueryTerm, key_of, numbers_of, parse_query
 from polymodal.retrieval.store import DiskIndex, refuse_occupied
 
 EMBED_ROWS = 1024
@@ -39,7 +40,7 @@ class Retriever:
 
     Relations:
         * a row of the data, asked for by the value of one modality, is found as by its embedded vector.
-        * `search({"text": t, "image": x}, weights={"image": 0})` is `search({"text": t})`.
+        * `search({"text": t, "image": x}, weights={"image": 0})` is `search({"text": t})`, and `search("text:t")`.
     """
 
     def __init__(self, model: Any, index: Index) -> None:
@@ -106,7 +107,7 @@ class Retriever:
 
     def search(
         self,
-        queries: Modalities | Mapping[str, Any] | Float[np.ndarray, "..."] | None = None,
+        queries: Modalities | Mapping[str, Any] | Float[np.ndarray, "..."] | str | None = None,
         k: int = 10,
         *,
         row: str | int | None = None,
@@ -119,7 +120,8 @@ class Retriever:
 
         Args:
             queries: Modality -> one value or a batch of them; several modalities make one composed query. Or vectors
-                of the space.
+                of the space. Or an expression, "image:42 - text:blue + 0.5 * text:red" (see `compose`), whose own
+                entries are not among the hits.
             k: How many.
             row: Instead of queries, an id in the index: what is near it, without itself. `weights` names the
                 modalities of it that count; all by default.
@@ -133,12 +135,20 @@ class Retriever:
         """
         if (queries is None) == (row is None):
             raise ModalityError('search needs queries such as {"text": "a cat"}, or row=ID: one of the two.')
-        if row is None:
+        if isinstance(queries, str):
+            if weights is not None:
+                raise ModalityError(
+                    "An expression has its weights in it: write 0.5 * text:red, without weights=."
+                )
+            vectors, rows = self.compose(queries)
+        elif row is None:
             vectors = self.embed(queries, weights=weights)  # type: ignore[arg-type]
             return self.index.search(vectors, k, target=target, where=where, exact=exact)
-        vectors, own = self._row(row, weights)
+        else:
+            vectors, rows = self._row(row, weights), [row]
+        own = sum(len(v) for key in rows for v in self.index.vectors(key).values())
         hits = self.index.search(vectors, k + own, target=target, where=where, exact=exact)
-        kept = np.flatnonzero(hits.ids[0] != row)[:k]
+        kept = np.flatnonzero(~np.isin(hits.ids[0], rows))[:k]
         metadata = {name: values[:, kept] for name, values in hits.metadata.items()}
         return Hits(hits.ids[:, kept], hits.scores[:, kept], hits.modality[:, kept], metadata, hits.recall)
 
@@ -174,6 +184,44 @@ class Retriever:
             part[rows] = vectors
         return _compose(parts, shares, layout)
 
+    def compose(self, expression: str) -> tuple[Float[np.ndarray, "1 d"], list[str | int]]:
+        r"""The vector of an expression, $\sum_t w_t z_t$ with each $z_t$ of length one under cosine, and the ids it names.
+
+        Args:
+            expression: Terms such as `image:42` (an entry's vector of one modality), `row:42` (of all its modalities), `text:blue`
+                (a value), `image:new.png` (a file), with weights, `0.5 * text:blue`, joined by + and -. See `retrieval.queries`.
+
+        Raises:
+            ModalityError: it cannot be read, names a modality or an id that is not there, or its parts cancel.
+
+        Relations:
+            * "text:blue" = embed({"text": "blue"}); "row:7" is the query of search(row=7).
+        """
+        rows: list[str | int] = []
+        total = np.zeros((1, self.index.layout.dim))
+        terms = parse_query(expression)
+        for term in terms:
+            total += term.weight * self._vector(term, rows)
+        cosine = self.index.layout.metric == "cosine"
+        if cosine and np.linalg.norm(total) < 1e-6:
+            raise ModalityError(f"The parts of {expression!r} cancel: the query is zero. Change the weights.")
+        weight = sum(term.weight for term in terms)
+        return self.index.layout.prepare_vectors(total if cosine or weight <= 0 else total / weight), rows
+
+    def _vector(self, term: QueryTerm, rows: list[str | int]) -> Float[np.ndarray, "1 d"]:
+        if term.name != ROW or term.name in self._specs:
+            _refuse_unknown([term.name], self._specs)
+        meaning = "row" if term.name not in self._specs else term.meaning(self._specs[term.name].kind)
+        if meaning == "row":
+            rows.append(key_of(term.value, self.index.layout.ids))
+            return self._row(rows[-1], {term.name: 1.0} if term.name in self._specs else None)
+        value: Any = term.value
+        if meaning == "numbers" or Path(value).suffix == ".npy":
+            value = numbers_of(value, term.name)
+        elif meaning == "file":
+            value = Path(value).expanduser()
+        return self.embed({term.name: value})
+
     # --- changing -----------------------------------------------------------------------------------------------
 
     def add(self, data: Modalities | Mapping[str, Any], *, metadata: Any = None) -> None:
@@ -206,7 +254,7 @@ class Retriever:
             if replace and len(gone):
                 self.index.delete(gone, name)
 
-    def _row(self, row: str | int, weights: Mapping[str, float] | None) -> tuple[np.ndarray, int]:
+    def _row(self, row: str | int, weights: Mapping[str, float] | None) -> Float[np.ndarray, "1 d"]:
         found = self.index.vectors(row)
         if not found:
             raise ModalityError(f"The index has no entry with id {row!r}.")
@@ -216,7 +264,7 @@ class Retriever:
             raise ModalityError(f"Row {row!r} has no {unknown}; it has {known}.{suggest(unknown[0], known)}")
         shares = {name: 1.0 if weights is None else float(weights[name]) for name in weights or known}
         parts = {name: (found[name].mean(axis=0)[None], np.ones(1, dtype=bool)) for name in shares}
-        return _compose(parts, shares, self.index.layout), sum(map(len, found.values()))
+        return _compose(parts, shares, self.index.layout)
 
 
 def _specs(model: Any) -> dict[str, Spec]:

@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = attach(
         "NystroemFeatures": "_kernel_features",
         "RandomFourierFeatures": "_kernel_features",
         "CLIP": "clip",
+        "load_clip": "pretrained_clip",
     },
 )

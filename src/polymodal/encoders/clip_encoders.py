@@ -20,6 +20,9 @@ from polymodal.encoders.fitted_pictures import CroppedImageReader, PictureSteps
 
 Trainable = Literal["none", "head", "all"]
 
+CHUNK = 32
+"""Items that go through a tower at once where no gradient is needed."""
+
 
 class TowerModule(EncoderModule):
     """A body that gives vectors, and the linear head behind it.
@@ -62,10 +65,19 @@ class TowerModule(EncoderModule):
         """What gives vectors before the head."""
         return self._beside[0] if self._beside else self.inside
 
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Vectors of a batch before the head."""
+        found: Tensor = self.body(*inputs)
+        return found
+
     def encode(self, *inputs: Tensor) -> Tensor:
-        """Body, without gradients where it is frozen, and head."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.body(*inputs)
+        """Body and head. Where the body gets no gradient, `CHUNK` items go through it at a time: memory stays small."""
+        if torch.is_grad_enabled() and not self.frozen:
+            features = self.features(*inputs)
+        else:
+            with torch.no_grad():
+                parts = zip(*(x.split(CHUNK) for x in inputs), strict=True)
+                features = torch.cat([self.features(*part) for part in parts])
         head = self._beside[1] if len(self._beside) == 2 else self.head
         out: Tensor = head(features)
         return out
@@ -95,9 +107,14 @@ class ImageTowerModule(TowerModule):
         """Pictures -> bytes of the tower's resolution, (u, h, w, 3)."""
         return self.steps.collate(values)
 
+    def features(self, *inputs: Tensor) -> Tensor:
+        """Vectors of bytes (u, h, w, 3) before the head."""
+        found: Tensor = self.body(self.steps.pixels(inputs[0]))
+        return found
+
     def forward(self, batch: Tensor) -> Tensor:
         """One vector per picture."""
-        return self.encode(self.steps.pixels(batch))
+        return self.encode(batch)
 
 
 class TextTowerModule(TowerModule):

@@ -20,7 +20,6 @@ from polymodal.encoders.clip_tokens import CLIPTokens, read_tokenizer
 from polymodal.encoders.fitted_pictures import PictureSteps
 from polymodal.encoders.transformers_model import (
     Pooling,
-    TransformersImageModule,
     TransformersTextModule,
     empty_transformers,
     load_transformers,
@@ -192,8 +191,7 @@ class PretrainedImageEncoder(_Pretrained):
     def _module(
         self, settings: Mapping[str, Any], body: nn.Module, head: nn.Module, dim: int
     ) -> EncoderModule:
-        module = ImageTowerModule if settings["kind"] == "clip" else TransformersImageModule
-        return module(PictureSteps.of(settings["steps"]), body, head, dim, **self._options())
+        return ImageTowerModule(PictureSteps.of(settings["steps"]), body, head, dim, **self._options())
 
 
 @dataclass(frozen=True)

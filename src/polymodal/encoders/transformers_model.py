@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from polymodal.core.errors import MissingDependencyError, ModelFormatError
 from polymodal.encoders.clip_encoders import TowerModule
 from polymodal.encoders.clip_tokens import read_tokenizer
-from polymodal.encoders.fitted_pictures import PictureSteps, steps_of_hugging_face
+from polymodal.encoders.fitted_pictures import steps_of_hugging_face
 from polymodal.encoders.weight_files import INSTALL, WeightFiles, read_json
 from polymodal.nn.pooling import masked_mean
 
@@ -54,22 +54,6 @@ class PooledModel(nn.Module):
             steps,
             torch.ones(steps.shape[:2], dtype=torch.bool, device=steps.device) if mask is None else mask,
         )
-
-
-class TransformersImageModule(TowerModule):
-    """Pictures through a model of transformers."""
-
-    def __init__(self, steps: PictureSteps, *parts: Any, **options: Any) -> None:
-        super().__init__(*parts, **options)
-        self.steps = steps
-
-    def collate(self, values: Any) -> Tensor:
-        """Pictures -> bytes of the model's resolution."""
-        return self.steps.collate(values)
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """One vector per picture."""
-        return self.encode(self.steps.pixels(batch))
 
 
 class TransformersTextModule(TowerModule):

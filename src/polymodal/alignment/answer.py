@@ -16,6 +16,7 @@ from polymodal.core.typing import Bool, Float, Int, Num
 
 ALIGNERS: Mapping[str, tuple[str, str]] = {
     "dtw": ("dtw", "DTW"),
+    "ctw": ("canonical_time_warping", "CanonicalTimeWarping"),
 }
 """Name -> (module of this package, class): the methods that `align` knows by name, each with its defaults."""
 

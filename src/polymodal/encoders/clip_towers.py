@@ -108,6 +108,7 @@ class CLIPBlocks(nn.Module):
         super().__init__()
         assert isinstance(dimensions.layers, int)
         self.resblocks = nn.ModuleList(CLIPBlock(dimensions, causal=causal) for _ in range(dimensions.layers))
+        start_blocks(self.resblocks, dimensions.width)
 
     def at(self, x: Float[Tensor, "u t d"], step: Int[Tensor, " u"]) -> Float[Tensor, "u d"]:
         """The last block's result at one step of each item.
@@ -138,7 +139,6 @@ class CLIPTransformer(nn.Module):
         self.ln_pre = nn.LayerNorm(width, eps=dimensions.eps)
         self.transformer = CLIPBlocks(dimensions, causal=False)
         self.ln_post = nn.LayerNorm(width, eps=dimensions.eps)
-        start_blocks(self.transformer, width, int(dimensions.layers))  # type: ignore[arg-type]
 
     def forward(self, pixels: Float[Tensor, "u 3 h w"]) -> Float[Tensor, "u d"]:
         """One vector per standardised picture of the tower's resolution, before the projection."""
@@ -161,7 +161,6 @@ class CLIPText(nn.Module):
         self.ln_final = nn.LayerNorm(dimensions.width, eps=dimensions.eps)
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
-        start_blocks(self.transformer, dimensions.width, dimensions.layers)
 
     def forward(self, ids: Int[Tensor, "u t"], end: Int[Tensor, " u"]) -> Float[Tensor, "u d"]:
         """One vector per text, before the projection. What stands behind its end (padding) never enters.
@@ -177,9 +176,10 @@ class CLIPText(nn.Module):
         return out
 
 
-def start_blocks(blocks: CLIPBlocks, width: int, layers: int) -> None:
+def start_blocks(blocks: nn.ModuleList, width: int) -> None:
     """The published start: deviations that keep the sum over all layers at one size."""
-    for block in blocks.resblocks:
+    layers = len(blocks)
+    for block in blocks:
         assert isinstance(block, CLIPBlock)
         into, _, out = block.mlp
         assert isinstance(into, nn.Linear)

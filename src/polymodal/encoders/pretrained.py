@@ -35,7 +35,7 @@ class _Pretrained:
     part: ClassVar[Part]
     kinds: ClassVar[frozenset[Kind]]
 
-    source: str
+    source: str | Path
     trainable: Trainable = "none"
     revision: str | None = None
     pooling: Pooling = "auto"
@@ -45,7 +45,7 @@ class _Pretrained:
         if isinstance(self.source, Path):
             object.__setattr__(self, "source", str(self.source))
         name = type(self).__name__
-        if not isinstance(self.source, str) or not self.source:
+        if not self.source:
             raise ConfigError(f"{name} needs a folder or a name on the hub, got {self.source!r}.")
         for field, choices in (("trainable", get_args(Trainable)), ("pooling", get_args(Pooling))):
             if getattr(self, field) not in choices:

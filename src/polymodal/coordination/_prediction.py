@@ -39,7 +39,7 @@ def predict_rows(
     mean: Float[np.ndarray, " d"],
     coefficients_of: Callable[[Sequence[str]], Mapping[str, np.ndarray]],
 ) -> Float[np.ndarray, "n d"]:
-    """mean + sum of components @ coefficients, where each row takes the coefficients of the sources that it has.
+    """Mean + sum of components @ coefficients, where each row takes the coefficients of the sources that it has.
 
     Args:
         components: What `transform` gave; the target's own are not used.

@@ -46,6 +46,7 @@ def spans(data: Modalities, *, wide: int = WIDE) -> Spans:
             coordinates, rotations[name], offsets[name] = row_span(column.observed())
             index = np.full(len(column), -1, dtype=np.int64)
             index[rows] = np.arange(len(rows))
-            column = Modality(coordinates, index)
-        columns[name] = column
+            columns[name] = Modality(coordinates, index)
+        else:
+            columns[name] = column
     return Spans(Modalities(columns, ids=data.ids), offsets, rotations)

@@ -15,7 +15,7 @@ from polymodal.coordination._prediction import check_target_name, coefficients, 
 from polymodal.coordination._spans import spans
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.estimator import Spec
-from polymodal.core.linalg import nearest_semidefinite, ridge, signs
+from polymodal.core.linalg import nearest_semidefinite, signs
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.moments import Moments, Precision, moments
 from polymodal.core.typing import Float
@@ -31,13 +31,13 @@ class Solution(Protocol):
     """What solving gives: for each modality in alphabetical order its directions and its rank."""
 
     @property
-    def weights(self) -> tuple[np.ndarray, ...]: ...  # noqa: D102
+    def weights(self) -> tuple[np.ndarray, ...]: ...
 
     @property
-    def ranks(self) -> tuple[int, ...]: ...  # noqa: D102
+    def ranks(self) -> tuple[int, ...]: ...
 
     @property
-    def condition(self) -> float: ...  # noqa: D102
+    def condition(self) -> float: ...
 
 
 class StreamedCoordination(LinearCoordination):
@@ -72,8 +72,7 @@ class StreamedCoordination(LinearCoordination):
 
     def _add_other(self: S, other: S) -> None:
         """Add the moments of another model."""
-        assert self.moments_ is not None and other.moments_ is not None
-        self.moments_ = self.moments_.merge(other.moments_)
+        self.moments_ = self._seen.merge(other._seen)
 
     # --- fitting ----------------------------------------------------------------------------------------------
 
@@ -246,10 +245,9 @@ class StreamedCoordination(LinearCoordination):
         assert self.moments_ is not None
         return self.moments_
 
-    def _ridged(self, seen: Moments, name: str, covariance: np.ndarray | None = None) -> np.ndarray:
-        """Covariance with ridge; the mean variance is over the features as given, however many span coordinates stand for them."""
-        S = seen.covariance(name) if covariance is None else covariance
-        return ridge(S, self.reg, float(np.trace(S)) / self.modalities_[name].shape[0])
+    def _mean_variance(self, seen: Moments, name: str) -> float:
+        """Of the features as given, however many span coordinates stand for them: the unit of the ridge."""
+        return float(np.trace(seen.covariance(name))) / self.modalities_[name].shape[0]
 
     def _joint(self, seen: Moments) -> np.ndarray:
         """Covariance of all features; of pairwise complete rows where some are missing, then made positive semi-definite."""

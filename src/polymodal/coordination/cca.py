@@ -117,11 +117,13 @@ class CCA(StreamedCoordination):
     def _solve(self, seen: Moments) -> CanonicalPairs:
         a, b = self._names
         self._check_rows(seen)
-        scales = tuple(
-            float(np.trace(seen.covariance(name))) / self.modalities_[name].shape[0] for name in (a, b)
-        )
+        scale_a, scale_b = (self._mean_variance(seen, name) for name in (a, b))
         pairs = canonical_pairs(
-            seen.covariance(a), seen.covariance(b), seen.covariance(a, b), reg=self.reg, scales=scales
+            seen.covariance(a),
+            seen.covariance(b),
+            seen.covariance(a, b),
+            reg=self.reg,
+            scales=(scale_a, scale_b),
         )
         k = min(
             len(pairs.correlations), seen.count(a) - 1

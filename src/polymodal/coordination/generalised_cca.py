@@ -11,7 +11,7 @@ import numpy as np
 from polymodal.coordination._streamed import StreamedCoordination
 from polymodal.coordination.multiset_cca import NEGLIGIBLE, joint_wilks_test
 from polymodal.core.errors import ModalityError
-from polymodal.core.linalg import BlockPencil, block_pencil
+from polymodal.core.linalg import BlockPencil, block_pencil, ridge
 from polymodal.core.modalities import Modalities
 from polymodal.core.moments import BLOCK_SIZE, Moments, Precision, moments
 from polymodal.core.requirements import Requirements
@@ -24,14 +24,14 @@ class GeneralisedCCA(StreamedCoordination):
 
     $$ \min_{G, W} \sum_m \lVert K_m (G - X_m W_m) \rVert^2 \quad \text{subject to} \quad G'KG = N I, \quad K = \sum_m K_m $$
 
-    $X_m$ is centred on the rows that have modality m, and the diagonal 0/1 matrix $K_m$ says which those are: a row counts in a term only
-    if it has that modality, so no absent value enters, and no two modalities need to occur together as long as others link them.
+    $X_m$ is centred on the rows that have modality m, and the diagonal 0/1 matrix $K_m$ says which those are: a row counts in a
+    term only if it has that modality, so no absent value enters, and no two modalities need to occur together as long as others link them.
     Solved exactly: with projectors $P_m = X_m(X_m'K_mX_m)^+X_m'$ the columns of G are the leading eigenvectors of
-    $\sum_m P_m\,g = (\lambda / M)\,K g$, found in feature space. N is $\sum_m (n_m - 1)$: without missing rows K = M I, and G has unit variance.
-    `transform` gives $X_mW_m$, `latent` gives G. `score` is the mean, over components and pairs of modalities, of the correlation on the
+    $\sum_m P_m\,g = (\lambda / M)\,K g$, found in feature space. N is $\sum_m (n_m - 1)$: without missing rows
+    K = M I, and G has unit variance. `transform` gives $X_mW_m$, `latent` gives G. `score` is the mean, over components and pairs of modalities, of the correlation on the
     data given.
 
-    Rows with one modality only agree with themselves: they count in full. Where many rows do, and mostly of one modality, components of that
+    A row with one modality agrees with itself, and counts in full. Where there are many, mostly of one modality, components of that
     modality alone can come first; leave such rows out, or take `MultisetCCA`.
 
     Args:
@@ -98,7 +98,7 @@ class GeneralisedCCA(StreamedCoordination):
         return eigenvalues[: self.n_components]
 
     def latent(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
-        """The common components G of each row, from the modalities it has: the minimiser of its part of the objective, scaled as in the fit.
+        """The common components G of each row, from the modalities it has: the minimiser of its part of the objective.
 
         On the training rows this is G itself.
 
@@ -150,7 +150,8 @@ class GeneralisedCCA(StreamedCoordination):
 
     def _add_other(self, other: GeneralisedCCA) -> None:
         super()._add_other(other)
-        assert self.shared_moments_ is not None and other.shared_moments_ is not None
+        assert self.shared_moments_ is not None
+        assert other.shared_moments_ is not None
         self.shared_moments_ = self.shared_moments_.merge(other.shared_moments_)
 
     def _solve(self, seen: Moments) -> BlockPencil:
@@ -161,7 +162,10 @@ class GeneralisedCCA(StreamedCoordination):
         width = sum(seen.dims)
         A = self.shared_moments_.moved(means).products[:width, :width]
         rows = [seen.count(name) - 1 for name in seen.names]
-        blocks = [n * self._ridged(seen, name) for n, name in zip(rows, seen.names, strict=True)]
+        blocks = [
+            n * ridge(seen.covariance(name), self.reg, self._mean_variance(seen, name))
+            for n, name in zip(rows, seen.names, strict=True)
+        ]
         pencil = block_pencil(A, blocks, n_components=self.n_components)
         largest = float(pencil.eigenvalues.max(initial=0.0))
         count = int((pencil.eigenvalues > NEGLIGIBLE * max(largest, NEGLIGIBLE)).sum())
@@ -203,5 +207,5 @@ class GeneralisedCCA(StreamedCoordination):
                 f"{sorted(linked)}. Pair rows with Modalities.join(..., on=ids), or drop {apart}."
             )
 
-    def _with_weights(self, solution: Any, weights: tuple[np.ndarray, ...]) -> BlockPencil:
+    def _with_weights(self, solution: BlockPencil, weights: tuple[np.ndarray, ...]) -> BlockPencil:
         return replace(solution, weights=weights)

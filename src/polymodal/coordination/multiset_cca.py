@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -153,14 +152,11 @@ class MultisetCCA(StreamedCoordination):
             self._joint(seen),
             seen.dims,
             reg=self.reg,
-            scales=tuple(
-                float(np.trace(seen.covariance(name))) / self.modalities_[name].shape[0]
-                for name in seen.names
-            ),
+            scales=tuple(self._mean_variance(seen, name) for name in seen.names),
             n_components=self.n_components,
         )
 
-    def _with_weights(self, solution: Any, weights: tuple[np.ndarray, ...]) -> BlockPencil:
+    def _with_weights(self, solution: BlockPencil, weights: tuple[np.ndarray, ...]) -> BlockPencil:
         return replace(solution, weights=weights)
 
 

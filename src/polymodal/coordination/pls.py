@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -91,5 +91,5 @@ class PLS(StreamedCoordination):
         pencil = block_pencil(between, identities, n_components=self.n_components)
         return positive_part(pencil, float(len(seen.dims)))
 
-    def _with_weights(self, solution: Any, weights: tuple[np.ndarray, ...]) -> BlockPencil:
+    def _with_weights(self, solution: BlockPencil, weights: tuple[np.ndarray, ...]) -> BlockPencil:
         return replace(solution, weights=weights)

@@ -44,7 +44,7 @@ class WilksTest:
 
 @dataclass(frozen=True)
 class IndependenceTest:
-    """Are several modalities independent of one another? Wilks' lambda for many sets and Box's approximation; for normal data without ridge.
+    """Are several modalities independent of one another? Wilks' lambda with Box's approximation; for normal data, no ridge.
 
     Args:
         wilks: Determinant of the joint covariance over those of each modality, 0..1; small speaks against independence.
@@ -65,7 +65,7 @@ class PermutationTest:
 
     Args:
         correlations: Correlations of the pairs under the real pairing; of more than two modalities the mean over pairs of modalities.
-        statistic: Sum of squared singular values of pairs k and after (Pillai's trace when there is no ridge), over all pairs of modalities.
+        statistic: Sum of squared singular values of pairs k and after (Pillai's trace when there is no ridge), over pairs of modalities.
         p_values: (1 + shuffles at least as strong) / (1 + shuffles), made non-decreasing in k.
         null: The statistic of every shuffle, one a row.
     """

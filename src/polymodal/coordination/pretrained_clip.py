@@ -13,8 +13,10 @@ from polymodal.core.errors import ModelFormatError
 from polymodal.core.estimator import Spec
 from polymodal.encoders.clip_checkpoint import CLIPCheckpoint
 from polymodal.encoders.clip_encoders import Trainable
+from polymodal.encoders.defaults import build_encoders
 from polymodal.encoders.pretrained import PretrainedImageEncoder, PretrainedTextEncoder
 from polymodal.encoders.weight_files import find_folder
+from polymodal.nn.towers import Towers
 from polymodal.training.history import History
 from polymodal.training.options import Training
 
@@ -67,10 +69,11 @@ def load_clip(
     model.modalities_ = {"image": Spec("grid", (side, side, 3)), "text": Spec("text", ())}
     model.encoders_ = dict(encoders)
     model.settings_ = {name: encoder.settings() for name, encoder in encoders.items()}
-    module = model._build()
+    module = model._make_module(Towers(build_encoders(model.encoders_, model.settings_, found.n_components)))
     with torch.no_grad():
         module.log_scale.fill_(scale)
-    model.module_ = module.eval()
+    module.eval()
+    model.module_ = module
     model.temperature_ = float(module.temperature.detach())
     model.history_ = History((), (), (), 0, False, 0.0, "cpu")
     return model

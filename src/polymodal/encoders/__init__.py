@@ -36,5 +36,6 @@ __getattr__, __dir__, __all__ = attach(
         "TruncatedTextWarning": "clip_tokens",
         "PretrainedImageEncoder": "pretrained",
         "PretrainedTextEncoder": "pretrained",
+        "PretrainedFeatures": "pretrained_features",
     },
 )

@@ -76,7 +76,7 @@ class TowerModule(EncoderModule):
             features = self.features(*inputs)
         else:
             with torch.no_grad():
-                parts = zip(*(x.split(CHUNK) for x in inputs), strict=True)
+                parts = zip(*(torch.split(x, CHUNK) for x in inputs), strict=True)
                 features = torch.cat([self.features(*part) for part in parts])
         head = self._beside[1] if len(self._beside) == 2 else self.head
         out: Tensor = head(features)

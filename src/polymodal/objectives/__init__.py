@@ -4,6 +4,7 @@
 * `margin_loss`: a triplet hinge, over all negatives (VSE) or the hardest one (VSE++)
 * `sigmoid_loss`: every pair its own yes-or-no question (SigLIP)
 * `similarity_loss`: one minus the similarity of partners
+* `correlation_loss` and `generalised_correlation_loss`: minus the canonical correlations of two, or more, sets of features
 """
 
 from polymodal._lazy import attach
@@ -18,5 +19,7 @@ __getattr__, __dir__, __all__ = attach(
         "margin_loss": "margin",
         "sigmoid_loss": "sigmoid",
         "similarity_loss": "similarity",
+        "correlation_loss": "correlation",
+        "generalised_correlation_loss": "correlation",
     },
 )

@@ -89,7 +89,8 @@ class ParallelText:
     def table(self, k: int, t: Float[np.ndarray, " e"]) -> Float[np.ndarray, "m n"]:
         """T of every possible link of sentence pair k: (words of b, 1 + words of a)."""
         shape = self.lengths_b[k], self.lengths_a[k] + 1
-        return t[self.entries[self.begins[k] : self.begins[k] + shape[0] * shape[1]]].reshape(shape)
+        begin = self.begins[k]
+        return np.asarray(t[self.entries[begin : begin + shape[0] * shape[1]]].reshape(shape))
 
 
 def link_keys(a: Any, b: Any, size_b: int) -> Int[np.ndarray, " l"]:

@@ -298,7 +298,7 @@ def sparse_expectations(log_b, emits, first, heads, sources, weights, last, la, 
                     edges[q] += np.exp(la[t, s] + weights[q] + x - total)
             for p in range(places):
                 ahead[p] = here[p]
-    # posteriors last: the edges above need la of the frame before them
+        # only now: the edges above needed the logarithms of this frame
         row = 0.0
         for p in range(places):
             here[p] = np.exp(la[t, p] + ahead[p] - total)

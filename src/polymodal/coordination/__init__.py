@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = attach(
         "KernelCCA": "kernel_cca",
         "NystroemFeatures": "_kernel_features",
         "RandomFourierFeatures": "_kernel_features",
+        "DeepCCA": "deep_cca",
+        "DeepGeneralisedCCA": "deep_generalised_cca",
         "CLIP": "clip",
         "load_clip": "pretrained_clip",
     },

@@ -99,7 +99,9 @@ class SummedMeans:
         """Membership products, sums of frames by chain and state, and second moments, about a centre."""
         x = frames - self._centre
         if np.isnan(x).any():
-            n, first, second = gaussians.moments(x, weights, self.joint.means - self._centre, self.covariance, "tied")
+            n, first, second = gaussians.moments(
+                x, weights, self.joint.means - self._centre, self.covariance, "tied"
+            )
             total = n[:, 0] if n.size else weights.sum(0)
             squares = second.sum(0)
         else:

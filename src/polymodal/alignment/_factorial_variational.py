@@ -84,7 +84,7 @@ def _frames(data: Sequences) -> tuple[np.ndarray, np.ndarray]:
 def _field(
     residual: np.ndarray, w: np.ndarray, precision: np.ndarray, seen: np.ndarray
 ) -> Float[np.ndarray, "n k"]:
-    """log h of one chain; 0 for a missing frame."""
+    """Log h of one chain; 0 for a missing frame."""
     log_h = residual @ (precision @ w.T) - 0.5 * ((w @ precision) * w).sum(1)
     return np.ascontiguousarray(np.where(seen[:, None], log_h, 0.0))
 
@@ -119,9 +119,7 @@ def best_paths(
     for _ in range(SWEEPS):
         changed = False
         for m, (chain, w) in enumerate(zip(chains, effects, strict=True)):
-            others = sum(
-                (effects[n][s] for n, s in enumerate(states) if n != m), start=np.zeros_like(x)
-            )
+            others = sum((effects[n][s] for n, s in enumerate(states) if n != m), start=np.zeros_like(x))
             fresh, _ = chain.best_paths(_field(x - others, w, precision, seen), data.offsets)
             changed |= bool((fresh != states[m]).any())
             states[m] = fresh

@@ -23,9 +23,7 @@ def log_density(
     """Log-density of each frame under each state; NaN features are integrated out, a frame of nothing but NaN gives 0."""
     out = np.empty((len(x), len(means)))
     if shape in ("diag", "spherical"):
-        variances = np.broadcast_to(
-            covariances if shape == "diag" else covariances[:, None], means.shape
-        )
+        variances = np.broadcast_to(covariances if shape == "diag" else covariances[:, None], means.shape)
         constants = -0.5 * (means.shape[1] * LOG_2PI + np.log(variances).sum(1))
         kernels.diagonal_log_density(
             x,
@@ -50,9 +48,7 @@ def _full_log_density(away: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
     root = np.linalg.cholesky(covariance)
     z = solve_triangular(root, away.T, lower=True, check_finite=False)
-    density: np.ndarray = (
-        -0.5 * (len(covariance) * LOG_2PI + (z * z).sum(0)) - np.log(np.diag(root)).sum()
-    )
+    density: np.ndarray = -0.5 * (len(covariance) * LOG_2PI + (z * z).sum(0)) - np.log(np.diag(root)).sum()
     return density
 
 
@@ -97,7 +93,9 @@ def moments(
         for j in range(k):
             z, extra = part, None
             if not seen.all():
-                z, extra = _completed(part, seen, means[j], covariances if shape == "tied" else covariances[j])
+                z, extra = _completed(
+                    part, seen, means[j], covariances if shape == "tied" else covariances[j]
+                )
             n[j] += w[:, j].sum()
             first[j] += w[:, j] @ z
             second[j] += (z * w[:, [j]]).T @ z
@@ -177,9 +175,7 @@ def log_prior(
     if shape == "diag":
         return float(-0.5 * prior * (np.log(covariances) + spread / covariances).sum())
     if shape == "spherical":
-        return float(
-            -0.5 * prior * (len(spread) * np.log(covariances) + spread.sum() / covariances).sum()
-        )
+        return float(-0.5 * prior * (len(spread) * np.log(covariances) + spread.sum() / covariances).sum())
     each = covariances[None] if shape == "tied" else covariances
     logarithms = np.linalg.slogdet(each)[1].sum()
     return float(-0.5 * prior * (logarithms + (np.linalg.inv(each) * np.diag(spread)).sum()))

@@ -44,7 +44,9 @@ class JointEmission:
         names = sorted(self.parts)
         if not isinstance(frames, Mapping):
             if len(names) > 1:
-                raise ModalityError(f"Streams {names} needed, as {{name: sequences}}; got {type(frames).__name__}.")
+                raise ModalityError(
+                    f"Streams {names} needed, as {{name: sequences}}; got {type(frames).__name__}."
+                )
             frames = {names[0]: frames}
         unknown = [name for name in frames if name not in self.parts]
         if unknown or not frames:

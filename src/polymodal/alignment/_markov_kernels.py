@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-decorators
-# ruff: noqa: PLR0913, PLR0917, PLR0912, PLR0915, C901 (a kernel takes what it needs, and stands in one piece)
+# ruff: noqa: PLR0913, PLR0917, PLR0912, C901 (a kernel takes what it needs, and stands in one piece)
 """Compiled recursions of hidden Markov models. All in one file, since a cached kernel does not see another file change.
 
 Logarithms between frames, sums in plain numbers within a frame: a frame costs K exponentials and K logarithms instead of K^2.
@@ -35,7 +35,7 @@ def _jit(function):
 
 @_jit
 def _log_dot(x, log_matrix, row, column):
-    """log sum_j exp(x_j + M_j), M a row or (row < 0) a column of the matrix of logarithms."""
+    """Log sum_j exp(x_j + M_j), M a row or (row < 0) a column of the matrix of logarithms."""
     best = -np.inf
     for j in range(len(x)):
         e = x[j] + (log_matrix[row, j] if row >= 0 else log_matrix[j, column])

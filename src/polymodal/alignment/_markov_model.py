@@ -100,9 +100,7 @@ class MarkovModel(BaseEstimator, ABC):
     def viterbi(self, sequences: Any) -> BestPaths:
         """The most probable sequence of states of each sequence."""
         data, chain, emission = self._checked(sequences), self._chain(), self._emission()
-        parts = [
-            chain.best_paths(emission.log_likelihood(p.frames), p.offsets) for _, _, p in data.blocks()
-        ]
+        parts = [chain.best_paths(emission.log_likelihood(p.frames), p.offsets) for _, _, p in data.blocks()]
         states, scores = (np.concatenate(x) for x in zip(*parts, strict=True))
         return BestPaths(data.ragged(states), scores)
 

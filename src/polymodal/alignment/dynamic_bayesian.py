@@ -195,7 +195,9 @@ class DynamicBayesianNetwork:
         log_b = np.zeros((given.total, len(self.chain.start)))
         seen = {name: x for name, x in given.frames.items() if name not in self._by_name}
         if seen:
-            log_b = self._joint.log_likelihood(checked(Sequences(seen, given.offsets, given.rate), self._joint).frames)
+            log_b = self._joint.log_likelihood(
+                checked(Sequences(seen, given.offsets, given.rate), self._joint).frames
+            )
         for name in self._by_name:
             if name in given.frames:
                 self._clamp(log_b, name, np.asarray(given.frames[name]))
@@ -203,7 +205,11 @@ class DynamicBayesianNetwork:
 
     def _clamp(self, log_b: np.ndarray, name: str, values: np.ndarray) -> None:
         node = self._by_name[name]
-        if values.dtype.kind not in "iub" or values.min(initial=-1) < -1 or values.max(initial=-1) >= node.n_states:
+        if (
+            values.dtype.kind not in "iub"
+            or values.min(initial=-1) < -1
+            or values.max(initial=-1) >= node.n_states
+        ):
             raise ModalityError(
                 f"Node {name!r} takes whole numbers from 0 to {node.n_states - 1} (-1: not seen), got {values.dtype} up to "
                 f"{values.max(initial=-1)}."
@@ -238,9 +244,7 @@ class DynamicBayesianNetwork:
         """Draw one sequence: the values of every node, and the frames of every observation."""
         rng = generator(random_state)
         states = self.chain.sample(length, rng)
-        drawn: dict[str, Any] = {
-            n.name: self.joint_states[states, i] for i, n in enumerate(self.nodes)
-        }
+        drawn: dict[str, Any] = {n.name: self.joint_states[states, i] for i, n in enumerate(self.nodes)}
         return drawn | (self._joint.sample(states, rng) if self.observations else {})
 
 
@@ -263,5 +267,3 @@ def _check_table(name: str, what: str, table: np.ndarray, shape: tuple[int, ...]
         raise ModalityError(
             f"Node {name!r} needs {what} whose last axis sums to 1, got sums from {table.sum(-1).min():.6g} to {table.sum(-1).max():.6g}."
         )
-
-

@@ -49,9 +49,7 @@ class Emission(Protocol):
     def log_likelihood(self, frames: Frames) -> Float[np.ndarray, "n k"]:
         """Log-density of each frame given each state; 0 for a missing frame."""
 
-    def statistics(
-        self, frames: Frames, weights: Float[np.ndarray, "n k"]
-    ) -> tuple[np.ndarray, ...]:
+    def statistics(self, frames: Frames, weights: Float[np.ndarray, "n k"]) -> tuple[np.ndarray, ...]:
         """What `maximised` needs to know of frames, given the posterior of their states."""
 
     def maximised(self, statistics: tuple[np.ndarray, ...]) -> Emission:
@@ -357,7 +355,9 @@ def _not_negative(who: str, **values: float) -> None:
             raise ModalityError(f"{who} needs {name} >= 0, got {value}.")
 
 
-def normalised(counts: Float[np.ndarray, "... m"], old: Float[np.ndarray, "... m"]) -> Float[np.ndarray, "... m"]:
+def normalised(
+    counts: Float[np.ndarray, "... m"], old: Float[np.ndarray, "... m"]
+) -> Float[np.ndarray, "... m"]:
     """Counts as shares; a row without counts stays as it was, and what was impossible stays so."""
     counts = np.where(old > 0, counts, 0.0)
     totals = counts.sum(-1, keepdims=True)

@@ -122,7 +122,9 @@ class FactorialHMM(MarkovModel):
             )
         model = cls(sizes, inference=inference)
         model.chains_ = made
-        model.emission_ = SummedMeans(tuple(np.asarray(w, dtype=float) for w in effects), np.asarray(covariance, dtype=float))
+        model.emission_ = SummedMeans(
+            tuple(np.asarray(w, dtype=float) for w in effects), np.asarray(covariance, dtype=float)
+        )
         model.history_, model.converged_ = [], True
         return model
 
@@ -214,9 +216,7 @@ class FactorialHMM(MarkovModel):
             return tuple(data.ragged(p) for p in found)
         joint = self.posteriors(data).values.reshape(-1, *self.n_states)
         n = len(self.n_states)
-        return tuple(
-            data.ragged(joint.sum(axis=tuple(1 + a for a in range(n) if a != m))) for m in range(n)
-        )
+        return tuple(data.ragged(joint.sum(axis=tuple(1 + a for a in range(n) if a != m))) for m in range(n))
 
     def chain_paths(self, sequences: Any) -> ChainPaths:
         """The most probable states of all chains; if variational, a path that no change of one chain alone improves."""
@@ -266,9 +266,7 @@ def _exact_step(
         others = tuple(a for a in range(n) if a != m)
         counts = pairs.sum(axis=(*others, *(n + a for a in others)))
         fresh.append(
-            Chain(
-                normalised(start.sum(axis=others), c.start), normalised(counts, c.transitions), c.end
-            )
+            Chain(normalised(start.sum(axis=others), c.start), normalised(counts, c.transitions), c.end)
         )
     return found.log_likelihood, (tuple(fresh), emission.maximised(found.emission))
 

@@ -44,7 +44,9 @@ class GaussianMixture:
         if self.n_components < 1:
             raise ModalityError(f"GaussianMixture needs n_components >= 1, got {self.n_components}.")
         if (self.weights is None) != (self.components is None):
-            raise ModalityError("GaussianMixture takes weights and components together: give both, or neither.")
+            raise ModalityError(
+                "GaussianMixture takes weights and components together: give both, or neither."
+            )
         if self.weights is not None and self.components is not None:
             k, c = self.weights.shape
             if c != self.n_components or self.components.n_states != k * c:

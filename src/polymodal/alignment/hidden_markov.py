@@ -222,14 +222,16 @@ class HiddenMarkovModel(MarkovModel):
     def _check_parameters(self) -> None:
         for name, least in (("n_states", 1), ("max_iter", 1), ("n_init", 1), ("prior", 0), ("tol", 0)):
             if not getattr(self, name) >= least:
-                raise ModalityError(
-                    f"HiddenMarkovModel needs {name} >= {least}, got {getattr(self, name)}."
-                )
+                raise ModalityError(f"HiddenMarkovModel needs {name} >= {least}, got {getattr(self, name)}.")
 
     def _states(self, y: Any, data: Sequences) -> Int[np.ndarray, " n"]:
         given = sequences(y)
         states = np.asarray(given.frames)
-        if not np.array_equal(given.offsets, data.offsets) or states.dtype.kind not in "iub" or states.ndim != 1:
+        if (
+            not np.array_equal(given.offsets, data.offsets)
+            or states.dtype.kind not in "iub"
+            or states.ndim != 1
+        ):
             raise ModalityError(
                 f"y needs one whole number per frame, in sequences of lengths {np.diff(data.offsets)[:5].tolist()}; got {states.dtype} "
                 f"of lengths {np.diff(given.offsets)[:5].tolist()}."
@@ -286,7 +288,9 @@ class HiddenMarkovModel(MarkovModel):
         self._check_fitted()
         chain = self.chain_
         node = Node("state", self.n_states, chain.transitions, previous=("state",), initial=chain.start)
-        return DynamicBayesianNetwork([node], [Observation("frames", ("state",), self.emission_)], end=chain.end)
+        return DynamicBayesianNetwork(
+            [node], [Observation("frames", ("state",), self.emission_)], end=chain.end
+        )
 
 
 @dataclass(frozen=True, eq=False)

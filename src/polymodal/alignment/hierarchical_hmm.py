@@ -112,13 +112,19 @@ class HierarchicalHMM(MarkovModel):
         for path, level in levels.items():
             n = len(level.start)
             sums = np.append(level.transitions.sum(1), level.start.sum())
-            if level.transitions.shape != (n, n + 1) or not np.allclose(sums, 1) or (not path and level.transitions[:, -1].any()):
+            if (
+                level.transitions.shape != (n, n + 1)
+                or not np.allclose(sums, 1)
+                or (not path and level.transitions[:, -1].any())
+            ):
                 raise ModalityError(
                     f"Level {path} of {n} children needs start ({n},) and transitions ({n}, {n + 1}) whose rows sum to 1, the last column (exit) "
                     f"being 0 at the top; got {level.transitions.shape} with sums {sums[:5].round(4).tolist()}."
                 )
         if emission.n_states != len(paths):
-            raise ModalityError(f"The tree has {len(paths)} leaves, the emission parameters for {emission.n_states}.")
+            raise ModalityError(
+                f"The tree has {len(paths)} leaves, the emission parameters for {emission.n_states}."
+            )
         model.levels_, model.emission_, model.history_, model.converged_ = dict(levels), emission, [], True
         return model
 
@@ -188,17 +194,16 @@ class HierarchicalHMM(MarkovModel):
             levels[path] = Level(chain.start, np.hstack([chain.transitions * (1 - leave), leave]))
         return levels
 
-    def _step(
-        self, model: tuple[Levels, Emission], data: Sequences
-    ) -> tuple[float, tuple[Levels, Emission]]:
+    def _step(self, model: tuple[Levels, Emission], data: Sequences) -> tuple[float, tuple[Levels, Emission]]:
         levels, emission = model
         terms, start = _terms(levels, self.leaves)
         found = expected(Chain.of(start, terms.sum(0)), emission, data)
         objective = found.log_likelihood + emission.log_prior()
-        objective += sum(
-            dirichlet(p, self.prior) for v in levels.values() for p in (v.start, v.transitions)
+        objective += sum(dirichlet(p, self.prior) for v in levels.values() for p in (v.start, v.transitions))
+        return objective, (
+            _maximised(levels, self.leaves, terms, found, self.prior),
+            emission.maximised(found.emission),
         )
-        return objective, (_maximised(levels, self.leaves, terms, found, self.prior), emission.maximised(found.emission))
 
     def _chain(self) -> Chain:
         terms, start = _terms(self.levels_, self.leaves)

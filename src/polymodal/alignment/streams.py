@@ -42,7 +42,9 @@ class Streams:
             raise ModalityError("Streams needs at least one emission, {name: emission}, got none.")
         for name, value in (self.exponents or {}).items():
             if name not in self.emissions:
-                raise ModalityError(f"Unknown stream {name!r} among exponents; streams are {names}.{suggest(name, names)}")
+                raise ModalityError(
+                    f"Unknown stream {name!r} among exponents; streams are {names}.{suggest(name, names)}"
+                )
             if not value >= 0:
                 raise ModalityError(f"Streams needs exponents >= 0, got {value} for {name!r}.")
 
@@ -61,7 +63,9 @@ class Streams:
         """See `Emission`."""
         counts = {e.n_states for e in self.emissions.values()}
         if len(counts) > 1:
-            raise ModalityError(f"Streams need emissions of equally many states, got {sorted(map(str, counts))}.")
+            raise ModalityError(
+                f"Streams need emissions of equally many states, got {sorted(map(str, counts))}."
+            )
         return counts.pop()
 
     def exponent(self, name: str) -> float:
@@ -71,7 +75,9 @@ class Streams:
     def checked(self, frames: Frames) -> dict[str, Any]:
         """See `Emission`."""
         if not isinstance(frames, Mapping):
-            raise ModalityError(f"Streams {self.names} needed, as {{name: sequences}}; got {type(frames).__name__}.")
+            raise ModalityError(
+                f"Streams {self.names} needed, as {{name: sequences}}; got {type(frames).__name__}."
+            )
         unknown = [name for name in frames if name not in self.emissions]
         if unknown or not frames:
             raise ModalityError(

@@ -16,7 +16,11 @@ from polymodal.core.typing import Bool, Float, Int, Num
 
 ALIGNERS: Mapping[str, tuple[str, str]] = {
     "dtw": ("dtw", "DTW"),
+    "soft_dtw": ("soft_warping", "SoftDTW"),
     "ctw": ("canonical_time_warping", "CanonicalTimeWarping"),
+    "assignment": ("assignment", "Assignment"),
+    "transport": ("transport", "Transport"),
+    "gromov_wasserstein": ("gromov_wasserstein", "GromovWasserstein"),
 }
 """Name -> (module of this package, class): the methods that `align` knows by name, each with its defaults."""
 

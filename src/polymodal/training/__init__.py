@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = attach(
         "Batches": "batches",
         "Column": "batches",
         "make_batch": "batches",
+        "EmbeddingLoss": "gradient_cache",
+        "Embedded": "gradient_cache",
         "train": "loop",
         "DivergenceError": "loop",
         "infer": "inference",

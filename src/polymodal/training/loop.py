@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.core.errors import ModalityError, PolymodalError, StoreError
+from polymodal.core.errors import ConfigError, ModalityError, PolymodalError, StoreError
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.random import seed as seed_of
@@ -22,6 +22,7 @@ from polymodal.training import distributed
 from polymodal.training.batches import Batch, Batches, Collate, split_rows
 from polymodal.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from polymodal.training.devices import choose_device, choose_precision
+from polymodal.training.gradient_cache import EmbeddingLoss, cached_loss
 from polymodal.training.history import History
 from polymodal.training.options import Training
 from polymodal.training.progress import Progress, Report, progress_reports
@@ -65,6 +66,7 @@ def train(
     Raises:
         DivergenceError: the loss is not finite; says where and what to change.
         ModalityError: no rows, or fewer rows in a batch than processes.
+        ConfigError: `chunk_size` with a loss that is not made of vectors of rows (`EmbeddingLoss`).
         StoreError: a checkpoint of another training, or one that cannot be read or written.
     """
     if not len(data):
@@ -117,6 +119,11 @@ class _Run:
         if not self.parameters:
             raise ModalityError(
                 f"{type(self.module).__name__} has no parameter that trains. Leave one encoder or head unfrozen."
+            )
+        if self.options.chunk_size is not None and not isinstance(self.loss, EmbeddingLoss):
+            raise ConfigError(
+                f"Training(chunk_size={self.options.chunk_size}) needs a method whose loss compares one vector per row, and "
+                f"{type(self.module).__name__} is trained otherwise. Leave chunk_size out and take a smaller batch_size."
             )
         self.steps = len(split_rows(self.rows, self.options.batch_size))
         if len(self.rows) // self.steps < world:
@@ -171,7 +178,8 @@ class _Run:
             group["lr"] = rate
         share = len(batch) / global_rows
         self.optimizer.zero_grad(set_to_none=True)
-        value = self._loss(batch) * share
+        value, finish = self._loss(batch)
+        value = value * share
         whole = float(distributed.add_up(value))
         if not math.isfinite(whole):
             raise DivergenceError(
@@ -180,15 +188,30 @@ class _Run:
                 "clip_norm, or look for very large values in the data."
             )
         value.backward()  # type: ignore[no-untyped-call]
+        finish()
         distributed.add_gradients(self.parameters)
         if self.options.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.options.clip_norm)
         self.optimizer.step()
         return whole
 
-    def _loss(self, batch: Batch) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            return self.loss(self.module, batch.to(self.device))
+    def _loss(self, batch: Batch) -> tuple[Tensor, Callable[[], None]]:
+        """The loss of a batch, and what is left to do after its `backward`."""
+        chunk = self.options.chunk_size
+        if chunk is not None and len(batch) > chunk and isinstance(self.loss, EmbeddingLoss):
+            return cached_loss(
+                self.loss,
+                self.module,
+                batch,
+                chunk_size=chunk,
+                device=self.device,
+                precision=self._precision,
+            )
+        with self._precision():
+            return self.loss(self.module, batch.to(self.device)), lambda: None
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _validate(self) -> float:
         """Mean loss of the held-out rows; the same parts and random numbers after every epoch."""
@@ -204,7 +227,9 @@ class _Run:
                     raise ModalityError(
                         f"Validation needs a row per process, got {len(part)} rows. Raise validation=."
                     )
-                total += float(distributed.add_up(self._loss(batch) * (len(batch) / len(part)))) * len(part)
+                total += float(distributed.add_up(self._loss(batch)[0] * (len(batch) / len(part)))) * len(
+                    part
+                )
         return float(total) / len(self.held)
 
     # --- stopping and the result ----------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ class Training:
         max_epochs: Passes over the rows.
         batch_size: Rows of one step, over all processes together. An epoch is cut into steps of nearly equal size, at
             most this, so no row is dropped and no step is tiny.
+        chunk_size: Rows of one process that are encoded at once, or None for the whole step. The gradient is still that of
+            the whole step, for one more pass forward: for steps that do not fit in memory. Methods that compare rows only.
         learning_rate: Largest step size of AdamW.
         weight_decay: Decay of AdamW, on matrices and kernels only (no bias, no normalisation).
         warmup: Share of all steps in which the learning rate rises from 0, in [0, 1).
@@ -49,6 +51,7 @@ class Training:
     checkpoint: str | Path | None = None
     checkpoint_every: int = 1
     progress: bool | None = None
+    chunk_size: int | None = None
 
     def __post_init__(self) -> None:
         problems = [p for p in (*self._whole_numbers(), *self._ranges(), *self._names()) if p]
@@ -61,8 +64,11 @@ class Training:
             "batch_size": self.batch_size,
             "checkpoint_every": self.checkpoint_every,
         }
-        if self.patience is not None:
-            found["patience"] = self.patience
+        found |= {
+            name: value
+            for name, value in {"patience": self.patience, "chunk_size": self.chunk_size}.items()
+            if value is not None
+        }
         return [
             f"{name} to be a whole number of at least 1, got {v!r}"
             for name, v in found.items()

@@ -17,5 +17,9 @@ __getattr__, __dir__, __all__ = attach(
         "ApproximateIndex": "approximate",
         "Approximation": "approximate",
         "exact_search": "exact",
+        "ZeroShotClassifier": "zero_shot",
+        "Calibration": "zero_shot",
+        "WordingReport": "wording",
+        "class_vectors": "zero_shot",
     },
 )

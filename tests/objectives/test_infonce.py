@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polymodal.core.errors import ModalityError
-from polymodal.objectives import info_nce, info_nce_reference, pairwise_info_nce
+from polymodal.objectives import info_nce, info_nce_of_scores, info_nce_reference, pairwise_info_nce
 
 
 def embeddings(
@@ -246,3 +246,11 @@ def test_bad_input_is_a_sentence() -> None:
         (ModalityError, TypeError), match="info_nce"
     ):  # TypeError from the shape check of the tests
         info_nce(a, b[:3])
+
+
+def test_scores_may_come_from_anywhere() -> None:
+    a, b = embeddings(5)
+    scores = torch.cosine_similarity(a[:, None], b[None], dim=2) / 0.2
+    codes = torch.tensor([0, 0, 1, 2, 3])
+    found = info_nce_of_scores(scores, codes_a=codes)
+    assert found.item() == pytest.approx(info_nce(a, b, temperature=0.2, codes_a=codes).item(), abs=1e-12)

@@ -10,7 +10,6 @@ the two gradients. Outcome: benchmarks/bench_info_nce.py (figures in docs/decisi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from polymodal.core.errors import ModalityError
 from polymodal.core.typing import Bool, Float, Int
+from polymodal.objectives.pairwise import pairwise_loss
 from polymodal.objectives.positives import Positives, positive_pairs
 
 _TILE = {"cpu": 1024}
@@ -109,17 +109,36 @@ def info_nce_reference(
 ) -> Float[Tensor, ""]:
     """The definition of `info_nce` in plain steps, with all n x n scores at once: the truth in tests."""
     _check(a, b)
-    n = len(a)
-    rows = torch.arange(n, device=a.device)
-    positive = positive_pairs(rows if codes_a is None else codes_a, rows if codes_b is None else codes_b).to(
-        a.dtype
-    )
     if normalize:
         a, b = functional.normalize(a, dim=1), functional.normalize(b, dim=1)
     logits = a @ b.T * _inverse(temperature, a)
-    by_row = -(logits.log_softmax(1) * positive).sum(1) / positive.sum(1)
-    by_column = -(logits.log_softmax(0) * positive).sum(0) / positive.sum(0)
-    share = torch.full_like(by_row, 1 / n) if weights is None else weights / weights.sum()
+    return info_nce_of_scores(logits, codes_a=codes_a, codes_b=codes_b, weights=weights)
+
+
+def info_nce_of_scores(
+    scores: Float[Tensor, "n n"],
+    *,
+    codes_a: Int[Tensor, " n"] | None = None,
+    codes_b: Int[Tensor, " n"] | None = None,
+    weights: Float[Tensor, " n"] | None = None,
+) -> Float[Tensor, ""]:
+    """`info_nce` of scores that are no inner products (each pair compared by a function of both), already over the temperature.
+
+    Args:
+        scores: How well row i of the one modality fits row j of the other, divided by the temperature.
+        codes_a: As for `info_nce`.
+        codes_b: As for `info_nce`.
+        weights: As for `info_nce`.
+
+    Relations:
+        * scores of cosines over tau: `info_nce_reference`.
+    """
+    rows = torch.arange(len(scores), device=scores.device)
+    friends = positive_pairs(rows if codes_a is None else codes_a, rows if codes_b is None else codes_b)
+    positive = friends.to(scores.dtype)
+    by_row = -(scores.log_softmax(1) * positive).sum(1) / positive.sum(1)
+    by_column = -(scores.log_softmax(0) * positive).sum(0) / positive.sum(0)
+    share = torch.full_like(by_row, 1 / len(scores)) if weights is None else weights / weights.sum()
     return (share * (by_row + by_column)).sum() / 2
 
 
@@ -148,19 +167,11 @@ def pairwise_info_nce(
         * the order of names does not matter.
         * values on absent rows do not matter, nor get a gradient.
     """
-    names = sorted(representations)
-    losses, total = [], next(iter(representations.values())).new_zeros(())
-    for first, second in pairs if pairs is not None else combinations(names, 2):
-        rows = slice(None) if present is None else torch.nonzero(present[first] & present[second]).squeeze(1)
-        a, b = representations[first][rows], representations[second][rows]
-        if len(a) < 2:
-            total = (
-                total + (a.sum() + b.sum()) * 0
-            )  # keeps both towers in the graph, so that every batch has a gradient
-            continue
-        codes_a, codes_b = (None, None) if codes is None else (codes[first][rows], codes[second][rows])
-        losses.append(info_nce(a, b, temperature=temperature, codes_a=codes_a, codes_b=codes_b))
-    return total + torch.stack(losses).mean() if losses else total
+
+    def loss(a: Tensor, b: Tensor, codes_a: Tensor | None, codes_b: Tensor | None) -> Tensor:
+        return info_nce(a, b, temperature=temperature, codes_a=codes_a, codes_b=codes_b)
+
+    return pairwise_loss(loss, representations, present, codes=codes, pairs=pairs)
 
 
 # --- the tiled form -------------------------------------------------------------------------------------------------

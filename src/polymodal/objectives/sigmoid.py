@@ -5,9 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from polymodal.core.errors import ModalityError
 from polymodal.core.typing import Float, Int
-from polymodal.objectives.positives import positive_pairs
+from polymodal.objectives.positives import Positives, positive_pairs
+
+_BLOCK = 1 << 21
+"""Scores held at once: 8 MiB in float32."""
 
 
 def sigmoid_loss(
@@ -18,10 +23,14 @@ def sigmoid_loss(
     bias: float | Tensor = -10.0,
     codes_a: Int[Tensor, " n"] | None = None,
     codes_b: Int[Tensor, " n"] | None = None,
+    block: int | None = None,
 ) -> Float[Tensor, ""]:
     r"""Minus the log-likelihood that each pair is (y = 1) or is not (y = -1) of one kind, per row.
 
-    $$ L = -\frac1n \sum_{ij} \log \sigma\big(y_{ij} (t \cos(a_i, b_j) + c)\big) $$
+    $$ L = -\frac1n \sum_{ij} \log \sigma\big(y_{ij} l_{ij}\big), \qquad l_{ij} = t \cos(a_i, b_j) + c $$
+
+    Computed as $\frac1n [\sum_{ij} \log(1 + e^{l_{ij}}) - \sum_{y_{ij} = 1} l_{ij}]$: the first sum a block of rows at a time, the
+    second by sums over equal codes, so no n x n matrix exists.
 
     Args:
         a: One embedding per row; normalised here.
@@ -30,18 +39,73 @@ def sigmoid_loss(
         bias: c; a tensor gets its gradient. -10 at the start says that most pairs are strangers.
         codes_a: Rows with equal codes hold the same thing (`positive_pairs`).
         codes_b: The same for `b`.
+        block: Rows of one block; None: as many as fit in 8 MiB.
+
+    Raises:
+        ModalityError: `a` and `b` of different shapes.
 
     Complexity:
-        O(n^2) memory.
+        8 n^2 d operations forward and backward; memory O(n d), and one block.
 
     Relations:
+        * equals `sigmoid_loss_reference`, forward and gradient.
         * symmetric: sigmoid_loss(a, b) = sigmoid_loss(b, a).
         * scale and bias zero: n log 2.
+        * one row: -log sigma(t cos(a, b) + c), an attraction without strangers.
 
-    References: Zhai et al. 2023 (algorithm 1).
+    References: Zhai et al. 2023, "Sigmoid loss for language image pre-training" (algorithm 1).
     """
+    _check(a, b)
+    n = len(a)
+    if n == 0:
+        return a.sum() + b.sum()
+    a, b = _unit(a), _unit(b)
+    t, c = (torch.as_tensor(value, dtype=a.dtype, device=a.device) for value in (scale, bias))
+    rows = torch.arange(n, device=a.device)
+    friends = Positives.of(rows if codes_a is None else codes_a, rows if codes_b is None else codes_b)
+    size = block or max(1, _BLOCK // n)
+    with torch.autocast(a.device.type, enabled=False):
+        if size >= n:
+            total = _softplus_sum(a, b, t, c)
+        else:
+            parts = [
+                checkpoint(_softplus_sum, x, b, t, c, use_reentrant=False, preserve_rng_state=False)
+                for x in torch.split(a, size)
+            ]
+            total = torch.stack(parts).sum()
+        agreement = t * (a * friends.sum_over(b)).sum() + c * friends.counts(a.detach()).sum()
+    return (total - agreement) / n
+
+
+def sigmoid_loss_reference(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "n d"],
+    *,
+    scale: float | Tensor = 10.0,
+    bias: float | Tensor = -10.0,
+    codes_a: Int[Tensor, " n"] | None = None,
+    codes_b: Int[Tensor, " n"] | None = None,
+) -> Float[Tensor, ""]:
+    """The definition of `sigmoid_loss` in plain steps, with all n x n scores at once: the truth in tests."""
+    _check(a, b)
     rows = torch.arange(len(a), device=a.device)
     friends = positive_pairs(rows if codes_a is None else codes_a, rows if codes_b is None else codes_b)
-    logits = functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T * scale + bias
+    logits = _unit(a) @ _unit(b).T * scale + bias
     sign = torch.where(friends, 1.0, -1.0).to(logits.dtype)
     return -functional.logsigmoid(sign * logits).sum() / len(a)
+
+
+def _softplus_sum(a: Tensor, b: Tensor, t: Tensor, c: Tensor) -> Tensor:
+    return -functional.logsigmoid(-torch.addmm(c.reshape(1, 1), a * t, b.T)).sum()
+
+
+def _unit(x: Tensor) -> Tensor:
+    return functional.normalize(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x, dim=1)
+
+
+def _check(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape:
+        raise ModalityError(
+            f"sigmoid_loss needs one row of b for each row of a, in the same space; got {tuple(a.shape)} and {tuple(b.shape)}. "
+            "Leave out the rows that lack either."
+        )

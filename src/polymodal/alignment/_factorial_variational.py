@@ -44,7 +44,8 @@ def settle(
 ) -> Beliefs:
     r"""Sweeps over the chains until the bound rests.
 
-    Chain m sees, in place of densities, $\log h^m_t = W^m C^{-1} (x_t - \sum_{l \ne m} W^{l\top} \langle s^l_t \rangle) - \tfrac12 \Delta^m$ with
+    Chain m sees, in place of densities,
+    $\log h^m_t = W^m C^{-1} (x_t - \sum_{l \ne m} W^{l\top} \langle s^l_t \rangle) - \tfrac12 \Delta^m$ with
     $\Delta^m_k = W^m_k C^{-1} W^{m\top}_k$ (Ghahramani & Jordan 1997, eq. 12); each such step raises the bound.
     """
     x, seen = _frames(data)

@@ -348,7 +348,7 @@ def diagonal_log_density(x, means, precisions, constants, out):
             out[t, j] = constants[j]
         for f in range(d):
             e = x[t, f]
-            if e != e:
+            if np.isnan(e):
                 for j in range(k):
                     out[t, j] += 0.5 * (np.log(2 * np.pi) - np.log(precisions[f, j]))
             else:

@@ -103,13 +103,15 @@ def _of_streams(parts: Mapping[str, Sequences]) -> Sequences:
 def _of_modalities(data: Modalities) -> Sequences:
     """Rows are sequences; a row that lacks a modality has as many missing frames as its other modalities have frames."""
     lengths = np.zeros(len(data), dtype=np.int64)
+    stores: dict[str, Ragged] = {}
     for name, column in data.items():
         if not isinstance(column.store, Ragged):
             raise ModalityError(f"Modality {name!r} must hold sequences (a Ragged), got {column.kind}.")
+        stores[name] = column.store
         lengths[column.present] = column.store.lengths[column.index[column.present]]
     parts = {}
     for name, column in data.items():
-        store = column.store
+        store = stores[name]
         missing = np.nan if store.dtype.kind == "f" else -1
         rows = [
             store[int(i)] if i >= 0 else np.full((n, *store.step_shape), missing, dtype=store.dtype)

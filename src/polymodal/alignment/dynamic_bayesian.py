@@ -121,13 +121,13 @@ class DynamicBayesianNetwork:
             raise ModalityError(
                 f"A network needs at least one node, and every name once; got {names}, doubled {doubled}."
             )
-        for part in (*self.nodes, *self.observations):
-            for parent in (*part.parents, *(part.previous if isinstance(part, Node) else ())):
-                if parent not in self._by_name:
-                    known = sorted(self._by_name)
-                    raise ModalityError(
-                        f"{part.name!r} has an unknown parent {parent!r}; nodes are {known}.{suggest(parent, known)}"
-                    )
+        edges = [(n.name, p) for n in self.nodes for p in (*n.parents, *n.previous)]
+        for child, parent in [*edges, *((o.name, p) for o in self.observations for p in o.parents)]:
+            if parent not in self._by_name:
+                known = sorted(self._by_name)
+                raise ModalityError(
+                    f"{child!r} has an unknown parent {parent!r}; nodes are {known}.{suggest(parent, known)}"
+                )
         try:
             tuple(TopologicalSorter({n.name: set(n.parents) for n in self.nodes}).static_order())
         except CycleError as error:
@@ -140,14 +140,18 @@ class DynamicBayesianNetwork:
                 f"The network has {joint} joint states, exact inference takes up to {MOST_STATES}. Use fewer or smaller nodes, or "
                 "FactorialHMM, which has a variational approximation."
             )
+        self._check_tables()
+
+    def _check_tables(self) -> None:
         for node in self.nodes:
             within, before = self._shape(node.parents), self._shape(node.previous)
             _check_table(node.name, "table", node.table, (*before, *within, node.n_states))
             _check_table(node.name, "initial", node.first, (*within, node.n_states))
         for o in self.observations:
-            if o.emission.n_states != int(np.prod(self._shape(o.parents))):
+            wanted = int(np.prod(self._shape(o.parents)))
+            if o.emission.n_states != wanted:
                 raise ModalityError(
-                    f"Observation {o.name!r} needs an emission of {int(np.prod(self._shape(o.parents)))} states, one for each joint state of "
+                    f"Observation {o.name!r} needs an emission of {wanted} states, one for each joint state of "
                     f"{list(o.parents)}; got {o.emission.n_states}."
                 )
 

@@ -174,7 +174,7 @@ class Categorical:
         """See `Emission`."""
         cumulative = _fitted(self.probabilities, self).cumsum(1)[states]
         draws = rng.random((len(states), 1)) * cumulative[:, -1:]
-        return (draws >= cumulative).sum(1).astype(np.int64)
+        return np.asarray((draws >= cumulative).sum(1), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,19 +297,18 @@ class Gaussian:
         new, covariances = gaussians.update(
             statistics, (means - centre, covariances), self.covariance, self._spread(), self.floor, self.prior
         )
-        return replace(self, means=new + centre, covariances=covariances)
+        return replace(self, means=new + centre, covariances=covariances, spread=self._spread())
 
     def _spread(self) -> np.ndarray:
         """Of parameters that were given without it: the variance between and within states."""
         if self.spread is not None:
             return self.spread
         means, covariances = _fitted(self.means, self), _fitted(self.covariances, self)
-        within = {
-            "diag": lambda c: c.mean(0),
-            "full": lambda c: np.diagonal(c, axis1=1, axis2=2).mean(0),
-            "spherical": lambda c: np.full(means.shape[1], c.mean()),
-            "tied": np.diag,
-        }[self.covariance](covariances)
+        d = means.shape[1]
+        if self.covariance in ("full", "tied"):
+            within = np.diagonal(covariances.reshape(-1, d, d), axis1=1, axis2=2).mean(0)
+        else:
+            within = covariances.reshape(len(covariances), -1).mean(0)
         return np.asarray(means.var(0) + within)
 
     def log_prior(self) -> float:

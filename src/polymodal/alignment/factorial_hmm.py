@@ -61,7 +61,8 @@ class FactorialHMM(MarkovModel):
         chains_: `Chain` of every chain.
         emission_: Effects W of every chain, and C.
 
-    Complexity: A step of the fit is O(frames J^2) exactly, J the product of `n_states`; O(sweeps frames (sum of n_states^2 + d sum of n_states)) else.
+    Complexity: A step of the fit is O(frames J^2) exactly, J the product of `n_states`; else
+        O(sweeps frames (sum of n_states^2 + d sum of n_states)).
 
     Relations:
         * bound <= log-likelihood; equal for one chain.

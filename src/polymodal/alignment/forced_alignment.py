@@ -153,8 +153,8 @@ class ForcedAligner(BaseEstimator):
         needed = len(transcript) * self.states_per_unit
         if frames < needed:
             raise ModalityError(
-                f"{what} of {len(transcript)} units needs at least {needed} frames ({self.states_per_unit} states per unit), the recording has "
-                f"{frames}. Use fewer states_per_unit or a smaller hop."
+                f"{what} of {len(transcript)} units needs at least {needed} frames ({self.states_per_unit} states per unit), the "
+                f"recording has {frames}. Use fewer states_per_unit or a smaller hop."
             )
 
     def _numbers(self, transcript: Sequence[str]) -> list[int]:
@@ -263,7 +263,8 @@ class ForcedAligner(BaseEstimator):
     def align_costs(self, costs: Any) -> Alignment:
         """Refused: costs of frames and units say nothing of the states within a unit."""
         raise ModalityError(
-            "ForcedAligner aligns a recording with a transcript: call align(recording, transcript). For costs of frames against units use DTW."
+            "ForcedAligner aligns a recording with a transcript: call align(recording, transcript). "
+            "For costs of frames against units use DTW."
         )
 
 

@@ -137,7 +137,7 @@ class Streams:
 
 
 def learn_exponents(
-    model: HiddenMarkovModel, sequences_: Any, states: Any, *, most: float = 4.0
+    model: HiddenMarkovModel, sequences: Any, states: Any, *, most: float = 4.0
 ) -> HiddenMarkovModel:
     r"""Exponents under which a model best recognises known states: the maximum of $\sum_t \log p(s_t \mid x_{1:T}; w)$.
 
@@ -146,7 +146,7 @@ def learn_exponents(
 
     Args:
         model: Fitted, with `Streams`.
-        sequences_: Sequences.
+        sequences: Sequences.
         states: The true state of each of their frames.
         most: Largest exponent tried.
 
@@ -161,7 +161,7 @@ def learn_exponents(
     emission = model._emission()
     if not isinstance(emission, Streams):
         raise ModalityError(f"learn_exponents needs a model of Streams, got {type(emission).__name__}.")
-    data = model._checked(sequences_)
+    data = model._checked(sequences)
     truth = model._states(states, data)
     parts = {name: emission.emissions[name].log_likelihood(x) for name, x in data.frames.items()}
     names, known = list(parts), truth >= 0

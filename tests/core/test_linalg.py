@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from polymodal.core.linalg import canonical_pairs, ridge, signs, symmetric_pencil, whitening
+from polymodal.core.linalg import (
+    block_pencil,
+    canonical_pairs,
+    nearest_semidefinite,
+    ridge,
+    signs,
+    symmetric_pencil,
+    whitening,
+)
 
 
 def covariance(rng, d, rank=None):
@@ -71,3 +79,60 @@ def test_pairs_solve_the_eigenproblem_and_keep_their_pairing(rng):
 def test_signs_make_the_largest_entry_positive():
     np.testing.assert_array_equal(signs(np.array([[1.0, -0.1], [-2.0, 0.5]])), [-1.0, 1.0])
     assert signs(np.zeros((0, 2))).tolist() == [1.0, 1.0]
+
+
+def test_block_pencil_of_two_blocks_is_canonical_pairs(rng):
+    x = rng.standard_normal((50, 7))
+    S = np.cov(x.T)
+    A = S.copy()
+    A[:4, :4] = A[4:, 4:] = 0
+    pencil = block_pencil(A, [S[:4, :4], S[4:, 4:]])
+    pairs = canonical_pairs(S[:4, :4], S[4:, 4:], S[:4, 4:])
+    np.testing.assert_allclose(pencil.eigenvalues[:3], pairs.correlations, atol=1e-10)
+    np.testing.assert_allclose(pencil.eigenvalues[-3:], -pairs.correlations[::-1], atol=1e-10)
+    np.testing.assert_allclose(pencil.weights[0][:, :3] * np.sqrt(2), pairs.weights_a, atol=1e-8)
+    np.testing.assert_allclose(pencil.weights[1][:, :3] * np.sqrt(2), pairs.weights_b, atol=1e-8)
+    few = block_pencil(A, [S[:4, :4], S[4:, 4:]], n_components=2)
+    np.testing.assert_allclose(few.weights[0], pencil.weights[0][:, :2], atol=1e-9)
+
+
+def test_block_pencil_of_one_block_is_the_symmetric_pencil(rng):
+    x, y = rng.standard_normal((2, 30, 4))
+    A, B = np.cov(x.T), np.cov(y.T)
+    pencil = block_pencil(A, [B])
+    values, V = symmetric_pencil(A, B)
+    np.testing.assert_allclose(pencil.eigenvalues, values, atol=1e-10)
+    np.testing.assert_allclose(pencil.weights[0], V, atol=1e-9)
+    assert block_pencil(np.zeros((2, 2)), [np.zeros((2, 2))]).weights[0].shape == (2, 0)
+
+
+def test_block_pencil_with_singular_and_constant_features(rng):
+    x = rng.standard_normal((40, 5))
+    x[:, 2] = x[:, 0] + x[:, 1]
+    S = np.cov(x.T)
+    pencil = block_pencil(S, [S[:3, :3], S[3:, 3:]])
+    assert pencil.ranks == (2, 2)
+    assert pencil.condition == np.inf
+    clean = np.cov(x[:, [0, 1, 3, 4]].T)
+    np.testing.assert_allclose(
+        pencil.eigenvalues, block_pencil(clean, [clean[:2, :2], clean[2:, 2:]]).eigenvalues, atol=1e-10
+    )
+
+
+def test_nearest_semidefinite(rng):
+    x = rng.standard_normal((9, 4))
+    S = np.cov(x.T)
+    np.testing.assert_array_equal(nearest_semidefinite(S), S)
+    bad = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
+    values, V = np.linalg.eigh(bad)
+    np.testing.assert_allclose(
+        nearest_semidefinite(bad), V @ np.diag(np.maximum(values, 0)) @ V.T, atol=1e-12
+    )
+    D = np.diag([1.0, 100.0, 0.01])
+    np.testing.assert_allclose(
+        nearest_semidefinite(D @ bad @ D), D @ nearest_semidefinite(bad) @ D, atol=1e-9
+    )
+    padded = np.zeros((4, 4))
+    padded[:3, :3] = bad
+    assert np.linalg.eigvalsh(nearest_semidefinite(padded)).min() > -1e-12
+    np.testing.assert_array_equal(nearest_semidefinite(padded)[3], 0.0)

@@ -91,3 +91,25 @@ def test_wrong_use_is_named(rng):
         moments(data).merge(moments(Modalities({"a": data["a"].values()[:, :2], "b": data["b"]})))
     with pytest.raises(ModalityError, match="at least 2 rows"):
         moments(data[:1]).covariance("a")
+
+
+def test_moved_and_scaled(rng):
+    data = paired(rng).without("a", [1, 2])
+    m = moments(data)
+    origin = rng.standard_normal(7)
+    x = np.zeros((50, 7))
+    for name, part in (("a", slice(0, 4)), ("b", slice(4, 7))):
+        x[data.present[name], part] = data[name].observed() - origin[part]
+    np.testing.assert_allclose(m.moved(origin).products[:7, :7], x.T @ x, atol=1e-9)
+    same(m.moved(origin), m)
+    np.testing.assert_allclose(m.scaled(0.5).products, m.products / 2)
+
+
+def test_joint_and_complete(rng):
+    data = paired(rng)
+    m = moments(data)
+    assert m.complete
+    np.testing.assert_allclose(
+        m.joint(), np.cov(np.hstack([data["a"].values(), data["b"].values()]).T), atol=1e-12
+    )
+    assert not moments(data.without("b", [0])).complete

@@ -8,8 +8,11 @@ from polymodal.core.errors import ModalityError
 from polymodal.core.modalities import Modalities
 from polymodal.evaluation.correlation import (
     held_out_correlations,
+    independence_test,
     paired_correlations,
+    pairwise_correlations,
     permutation_test,
+    permutation_test_of_many,
     wilks_test,
 )
 
@@ -108,3 +111,75 @@ def test_rows_that_share_a_value_stay_in_one_fold(rng):
         held_out_correlations(CCA(1), data, n_splits=30)
     with pytest.raises(ModalityError, match="of at least two modalities"):
         held_out_correlations(CCA(1), data.select("image"))
+
+
+def test_pairwise_correlations_are_means_over_pairs_on_the_rows_that_have_both(rng):
+    z = {name: rng.standard_normal((20, 2)) for name in "abc"}
+    frame = Modalities(z).without("a", [0, 1]).without("b", [2])
+    rho = [np.corrcoef(z[x][rows, 1], z[y][rows, 1])[0, 1] for x, y, rows in (
+        ("a", "b", np.r_[3:20]), ("a", "c", np.r_[2:20]), ("b", "c", np.r_[0:2, 3:20]),
+    )]  # fmt: skip
+    assert pairwise_correlations(frame)[1] == pytest.approx(np.mean(rho))
+    two = Modalities({name: z[name] for name in "ab"})
+    np.testing.assert_allclose(pairwise_correlations(two), paired_correlations(z["a"], z["b"]))
+    with pytest.raises(ModalityError, match=r"\['a'\]"):
+        pairwise_correlations(two.select("a"))
+
+
+def test_independence_of_two_sets_is_the_first_row_of_wilks_with_bartletts_constant():
+    """By hand: rho = .5, one feature each, 20 rows: -(19 - 3/2) log(1 - .25) = 5.0344 on one degree of freedom."""
+    test = independence_test(np.array([1.5, 0.5]), n=20, ranks=(1, 1))
+    assert test.wilks == pytest.approx(0.75)
+    assert test.df == 1
+    assert test.statistic == pytest.approx(17.5 * -np.log(0.75))
+    assert test.p_value == pytest.approx(0.0249, abs=1e-4)
+    with pytest.raises(ModalityError, match=r"5 rows and ranks \[2, 2, 1\]"):
+        independence_test(np.ones(5), n=5, ranks=(2, 2, 1))
+
+
+def test_independence_p_values_are_uniform_under_independence(rng):
+    from polymodal.coordination import MultisetCCA
+
+    p = [
+        MultisetCCA().fit({name: rng.standard_normal((40, 2)) for name in "abc"}).wilks_test().p_value
+        for _ in range(100)
+    ]
+    assert 0.4 < np.mean(p) < 0.6
+    assert np.mean(np.array(p) < 0.1) < 0.2
+
+
+def test_permutation_of_many_equals_that_of_two(rng):
+    a = rng.standard_normal((50, 3))
+    b = np.hstack([a[:, :1] + rng.standard_normal((50, 1)), rng.standard_normal((50, 3))])
+    for reg in (0.0, 0.4):
+        model = CCA(reg=reg).fit({"a": a, "b": b})
+        two = permutation_test(a, b, reg=reg, n_permutations=19, random_state=0)
+        many = permutation_test_of_many(
+            [a, b], [model.weights_["a"], model.weights_["b"]], reg=reg, n_permutations=19, random_state=0
+        )
+        np.testing.assert_allclose(many.statistic, two.statistic, rtol=1e-8)
+        np.testing.assert_allclose(many.null[:, 0], two.null[:, 0], rtol=1e-8)
+        np.testing.assert_array_equal(many.p_values, two.p_values)
+
+
+def test_permutation_of_three_finds_the_number_of_shared_factors(rng):
+    from polymodal.coordination import GeneralisedCCA
+
+    z = rng.standard_normal((120, 2))
+    data = {
+        name: np.hstack([z + 0.5 * rng.standard_normal((120, 2)), rng.standard_normal((120, 2))])
+        for name in "abc"
+    }
+    test = GeneralisedCCA(4).fit(data).permutation_test(data, n_permutations=99, random_state=0)
+    assert test.p_values[1] == 0.01
+    assert test.p_values[2] > 0.05
+
+
+def test_held_out_of_three_with_missing_rows(rng):
+    from polymodal.coordination import MultisetCCA
+
+    z = rng.standard_normal((90, 1))
+    frame = Modalities({name: z + rng.standard_normal((90, 3)) for name in "abc"}).without("b", np.arange(20))
+    result = held_out_correlations(MultisetCCA(2), frame, random_state=0)
+    assert result.folds.shape == (5, 2)
+    assert 0.4 < result.held_out[0] < result.fitted[0]

@@ -7,29 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from polymodal.core.errors import ModalityError, suggest
-from polymodal.core.linalg import nearest_semidefinite, whitening
+from polymodal.core.linalg import whitening
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float
 
 
 def coefficients(
-    S_zz: Float[np.ndarray, "k k"],
-    S_zx: Float[np.ndarray, "k d"],
-    S_xx: Float[np.ndarray, "d d"] | None = None,
+    S_zz: Float[np.ndarray, "k k"], S_zx: Float[np.ndarray, "k d"], *, n_rows: int | None = None
 ) -> Float[np.ndarray, "k d"]:
     r"""Least squares $B = S_{zz}^+ S_{zx}$ of x on z.
 
     Args:
         S_zz: Covariance of the predictors, perhaps singular.
         S_zx: Their covariance with what is predicted.
-        S_xx: Covariance of what is predicted, where the three come from different rows: the joint matrix is then made positive
-            semi-definite first, so that no prediction varies more than what it predicts.
+        n_rows: The fewest rows behind an entry of S_zz, where its entries come from different rows. Directions of z whose variance is below
+            the error that this makes, sqrt(k / n_rows) of the predictors' own, then count as zero: dividing by it would be dividing by
+            chance.
+
+    Relations:
+        * as n_rows grows, ordinary least squares.
     """
-    if S_xx is not None:
-        k = len(S_zz)
-        joint = nearest_semidefinite(np.block([[S_zz, S_zx], [S_zx.T, S_xx]]))
-        S_zz, S_zx = joint[:k, :k], joint[:k, k:]
-    W = whitening(S_zz).matrix
+    if n_rows is None:
+        W = whitening(S_zz).matrix
+        return np.asarray(W @ (W.T @ S_zx))
+    spread = np.sqrt(np.diag(S_zz))
+    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+    values, vectors = np.linalg.eigh(S_zz * inverse * inverse[:, None])
+    kept = values > np.sqrt(len(values) / max(n_rows, 1))
+    kept[-1] = values[-1] > 0
+    W = vectors[:, kept] / np.sqrt(values[kept]) * inverse[:, None]
     return np.asarray(W @ (W.T @ S_zx))
 
 

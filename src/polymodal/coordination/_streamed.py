@@ -199,6 +199,8 @@ class StreamedCoordination(LinearCoordination):
         """One modality from the others that each row has, through their components: least squares on the training rows.
 
         Values of the target in `data` are not looked at. A row's sources decide which regression it takes, so any subset will do.
+        After a fit with missing rows covariances are pairwise complete, and directions in which several sources vary together by less than
+        the error of that are left out.
 
         Args:
             data: Some of the fitted modalities.
@@ -221,7 +223,8 @@ class StreamedCoordination(LinearCoordination):
                 [[weights[a].T @ seen.covariance(a, b) @ weights[b] for b in having] for a in having]
             )
             S_zx = np.vstack([weights[a].T @ seen.covariance(a, target) for a in having])
-            B = coefficients(S_zz, S_zx, None if seen.complete else seen.covariance(target))
+            fewest = min(seen.count(a, b) for a in having for b in having)
+            B = coefficients(S_zz, S_zx, n_rows=None if seen.complete or len(having) == 1 else fewest)
             if target in self.rotations_:
                 B = B @ self.rotations_[target].T
             return dict(zip(having, np.split(B, len(having)), strict=True))

@@ -28,7 +28,9 @@ class GeneralisedCCA(StreamedCoordination):
     term only if it has that modality, so no absent value enters, and no two modalities need to occur together as long as others link them.
     Solved exactly: with projectors $P_m = X_m(X_m'K_mX_m)^+X_m'$ the columns of G are the leading eigenvectors of
     $\sum_m P_m\,g = (\lambda / M)\,K g$, found in feature space. N is $\sum_m (n_m - 1)$: without missing rows
-    K = M I, and G has unit variance. `transform` gives $X_mW_m$, `latent` gives G. `score` is the mean, over components and pairs of modalities, of the correlation on the
+    K = M I, and G has unit variance.
+
+    `transform` gives $X_mW_m$, `latent` gives G. `score` is the mean, over components and pairs of modalities, of the correlation on the
     data given.
 
     A row with one modality agrees with itself, and counts in full. Where there are many, mostly of one modality, components of that

@@ -132,6 +132,8 @@ def test_refusals():
     data, _, _ = planted(n=20)
     with pytest.raises(ConfigError, match="reg > 0"):
         IntactSpace(reg=0.0).fit(data)
+    with pytest.raises(ConfigError, match="smaller reg: at 5.*'text'.*all are 0"):
+        IntactSpace(reg=5.0).fit(data)
     with pytest.raises(ConfigError, match="scale > 0"):
         IntactSpace(scale=0.0).fit(data)
     with pytest.raises(ModalityError, match=r"n_components <= 19.*'text': 6"):

@@ -266,6 +266,12 @@ def test_a_constant_modality_is_named(rng):
             KernelCCA(**settings, random_state=0).fit(data)
 
 
+def test_a_ridge_lost_in_rounding_is_said(rng):
+    data = pair(rng)
+    with pytest.raises(ModalityError, match="'a': .*e\\+.*Standardise"):
+        KernelCCA(kernel=Polynomial(3), reg=1e-3).fit({"a": data["a"] * 1e4, "b": data["b"]})
+
+
 def test_more_components_than_the_data_have(rng):
     with pytest.raises(ModalityError, match="n_components <= 1.*'y': 1"):
         KernelCCA(2, kernel="linear", reg=0.0).fit(parabola(rng))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from polymodal.coordination import _kernel_pencil as pencil
+from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.linalg import canonical_pairs
 
 
@@ -83,3 +84,12 @@ def test_more_vectors_than_there_are(rng):
 def test_a_component_that_does_not_vary_correlates_with_nothing():
     S = [[np.eye(1), np.zeros((1, 1))], [np.zeros((1, 1)), np.zeros((1, 1))]]
     assert pencil.correlations_of_features(S, [np.ones((1, 1)), np.ones((1, 1))]).tolist() == [0.0]
+
+
+def test_what_has_no_answer_is_refused():
+    ranks = {"sound": 6, "text": 5}
+    pencil.check_components(ranks, np.array([0.9, 0.5]), k=2, reg=0.0, n=12)
+    with pytest.raises(ConfigError, match="'sound': 6, 'text': 5.*2 correlations are 1"):
+        pencil.check_components(ranks, np.array([1.0]), k=1, reg=0.0, n=10)
+    with pytest.raises(ModalityError, match="n_components <= 1.*'sound': 6"):
+        pencil.check_components(ranks, np.array([0.9, 1e-12]), k=2, reg=0.1, n=10)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
+from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.linalg import RANK_TOLERANCE, ridge, whitening
 from polymodal.core.typing import Float
 
+LEAST_EIGENVALUE = 1e-9
+"""A component below is none."""
 _DENSE = 400
 """Up to this size an eigenproblem is solved whole, and by Lanczos iteration beyond."""
 
@@ -99,6 +102,8 @@ class _Dual:
             lower, failed = lapack.dpotrf(Z, lower=1, clean=1)
             if not failed:
                 break
+        else:
+            raise np.linalg.LinAlgError("The Gram matrix has negative eigenvalues.")
         B, _ = lapack.dlauum(lower, lower=1)  # Z'Z, its lower triangle
         B *= (1 - reg) / (n - 1)
         B[np.diag_indices(n)] += reg
@@ -153,6 +158,9 @@ def leading_of_grams(
     Returns:
         Eigenvalues; coefficients alpha of each modality (the variate is K alpha), scaled as there; ranks.
 
+    Raises:
+        LinAlgError: a Gram matrix beside which the ridge is lost in rounding.
+
     Complexity:
         O(M n^3) time, O(M n^2) memory for M modalities.
 
@@ -199,3 +207,33 @@ def correlations_of_features(
         shared = np.einsum("ik,ik->k", weights[a], covariances[a][b] @ weights[b])
         found.append(np.divide(shared, both, out=np.zeros_like(both), where=both > 0))
     return np.asarray(np.clip(np.mean(found, axis=0), -1.0, 1.0))
+
+
+def check_components(
+    ranks: Mapping[str, int], values: Float[np.ndarray, " k"], *, k: int, reg: float, n: int
+) -> None:
+    """Refuse what has no answer: perfect correlation by too many features, or more components than there are.
+
+    Args:
+        ranks: Name -> directions in which its features vary.
+        values: The largest eigenvalues.
+        k: Components asked for.
+        reg: Ridge.
+        n: Rows.
+
+    Raises:
+        ConfigError: without ridge, two modalities together have more directions than the rows.
+        ModalityError: fewer than k eigenvalues are positive.
+    """
+    largest = sorted(ranks.values())[-2:]
+    if not reg and sum(largest) > n - 1:
+        raise ConfigError(
+            f"KernelCCA needs reg > 0 here: {n} rows vary in {n - 1} directions, the features in {dict(ranks)}, and without ridge "
+            f"{sum(largest) - n + 1} correlations are 1 whatever the data. Raise reg, or take fewer features or more rows."
+        )
+    pairs = int((values > LEAST_EIGENVALUE).sum())
+    if pairs < k:
+        raise ModalityError(
+            f"KernelCCA needs n_components <= {pairs}, the correlated components these data have (ranks {dict(ranks)}, {n} rows), "
+            f"got {k}. Lower it, or take kernels with more features."
+        )

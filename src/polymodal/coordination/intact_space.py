@@ -49,6 +49,7 @@ class IntactSpace(Coordination):
 
     Raises:
         ModalityError: a modality that is the same on all rows; more components than rows less one, or than features of all.
+        ConfigError: a parameter out of range; a reg so large that every code is 0.
 
     Complexity:
         O(rounds n (D k + M k^2 + k^3)) for M modalities of D features in all.
@@ -102,6 +103,10 @@ class IntactSpace(Coordination):
             max_iter=self.max_iter,
             tol=self.tol,
         )
+        if not np.abs(found.codes).max() > np.finfo(np.float32).tiny:
+            raise ConfigError(
+                f"IntactSpace needs a smaller reg: at {self.reg} the penalty outweighs what the codes explain of {names}, and all are 0."
+            )
         if len(found.objective) > self.max_iter and self.tol > 0:
             warnings.warn(
                 f"IntactSpace stopped after max_iter={self.max_iter} rounds while still improving. Raise max_iter or tol.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -73,3 +74,35 @@ def _cheapest() -> Callable[..., float]:
 @pytest.fixture(name="full_matrix")
 def _full_matrix() -> Callable[[np.ndarray], float]:
     return full_matrix
+
+
+@pytest.fixture(name="all_paths")
+def _all_paths() -> Callable[..., Iterator[tuple[list[tuple[int, int]], list[float]]]]:
+    return paths
+
+
+def every_state_path(
+    start: np.ndarray, transitions: np.ndarray, log_b: np.ndarray, end: np.ndarray | None = None
+) -> tuple[float, np.ndarray, np.ndarray, tuple[int, ...], float]:
+    """All state paths of a chain: log-likelihood, posteriors, expected transitions, the best path, its log-probability."""
+    n, k = log_b.shape
+    probability = {}
+    for path in itertools.product(range(k), repeat=n):
+        p = start[path[0]] * (1.0 if end is None else end[path[-1]])
+        p *= np.prod([transitions[i, j] for i, j in itertools.pairwise(path)])
+        probability[path] = p * np.exp(sum(log_b[t, s] for t, s in enumerate(path)))
+    total = sum(probability.values())
+    posteriors, pairs = np.zeros((n, k)), np.zeros((k, k))
+    for path, p in probability.items():
+        for t, s in enumerate(path):
+            posteriors[t, s] += p / total
+        for i, j in itertools.pairwise(path):
+            pairs[i, j] += p / total
+    best = max(probability, key=probability.__getitem__)
+    with np.errstate(divide="ignore"):
+        return float(np.log(total)), posteriors, pairs, best, float(np.log(probability[best]))
+
+
+@pytest.fixture(name="every_state_path")
+def _every_state_path() -> Callable[..., tuple[float, np.ndarray, np.ndarray, tuple[int, ...], float]]:
+    return every_state_path

@@ -209,6 +209,20 @@ def of_matrix(matrix: Any, *, squared: bool, shape: tuple[int, int] | None = Non
     return CellCosts((c * c if squared else c).ravel(), np.empty(0), c.shape, 1, k.MATRIX, k.PLAIN)
 
 
+def matrix(
+    a: Float[np.ndarray, "n da"], b: Float[np.ndarray, "m db"], metric: Metric
+) -> Float[np.ndarray, "n m"]:
+    """The whole matrix of costs, for methods that need it."""
+    if callable(metric):
+        return of_sequences(a, b, metric, squared=False).a.reshape(len(a), len(b))
+    from scipy.spatial.distance import cdist
+
+    same_features(a, b)
+    codes(metric, False)
+    x, y = (lay_out([s], metric).T for s in (a, b))
+    return np.maximum(cdist(x, y, metric), 0.0)
+
+
 def check_size(n: int, m: int) -> None:
     """Refuse a matrix of costs that would not fit."""
     if n * m > LARGEST_MATRIX:

@@ -21,6 +21,7 @@ ALIGNERS: Mapping[str, tuple[str, str]] = {
     "assignment": ("assignment", "Assignment"),
     "transport": ("transport", "Transport"),
     "gromov_wasserstein": ("gromov_wasserstein", "GromovWasserstein"),
+    "mutual_neighbours": ("neighbours", "MutualNeighbours"),
 }
 """Name -> (module of this package, class): the methods that `align` knows by name, each with its defaults."""
 

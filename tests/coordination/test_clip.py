@@ -1,26 +1,22 @@
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-import polymodal.coordination.clip as clip_file
 from polymodal.coordination import CLIP
-from polymodal.coordination.clip import CLIPModule, clip_loss
+from polymodal.coordination._contrast import ContrastiveModule
 from polymodal.core import Modalities, Modality
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.encoders.text import BagOfTokensEncoder
-from polymodal.encoders.vector import MLPEncoder
-from polymodal.nn.towers import Towers
 from polymodal.persistence import load, save
 from polymodal.training import Training
-from polymodal.training.batches import make_batch
 
 QUICK = Training(max_epochs=2, batch_size=16, device="cpu", progress=False)
 
@@ -37,61 +33,6 @@ def shared_factors(rng: np.random.Generator, n: int = 200, noise: float = 0.1) -
 
 def arrays(model: CLIP, data: Modalities) -> dict[str, np.ndarray]:
     return {name: column.observed() for name, column in model.transform(data).items()}
-
-
-# --- functions ------------------------------------------------------------------------------------------------------
-
-
-# --- module ---------------------------------------------------------------------------------------------------------
-
-
-def module_and_batch(
-    data: Modalities, temperature: float = 0.07
-) -> tuple[CLIPModule, object, dict[str, torch.Tensor]]:
-    torch.manual_seed(0)
-    encoders = {
-        name: MLPEncoder(width=8).build(MLPEncoder().prepare(column), 4) for name, column in data.items()
-    }
-    module = CLIPModule(Towers(encoders), temperature)
-    batch = make_batch(data, np.arange(len(data)), module.towers.collates)
-    return module, batch, {name: torch.from_numpy(column.identity) for name, column in data.items()}
-
-
-def test_log_inverse_temperature_starts_at_ln_1_over_007_and_is_clipped_at_100(
-    rng: np.random.Generator,
-) -> None:
-    data = shared_factors(rng, 8)
-    assert CLIPModule(Towers({})).log_scale.item() == pytest.approx(math.log(1 / 0.07), rel=1e-6)
-    module, batch, codes = module_and_batch(data, temperature=1e-4)
-    clip_loss(module, batch, codes, [("left", "right")]).backward()
-    assert module.log_scale.exp().item() == pytest.approx(100.0, rel=1e-5)
-    assert module.log_scale.grad is not None
-    assert (
-        module.log_scale.grad.item() > 0
-    )  # random vectors: the scale is too high, and the gradient still says so
-
-
-def test_loss_is_the_mean_of_row_and_column_cross_entropy(rng: np.random.Generator) -> None:
-    data = shared_factors(rng, 12)
-    module, batch, codes = module_and_batch(data)
-    vectors, _ = module(batch.columns)
-    logits = vectors["left"] @ vectors["right"].T / 0.07
-    rows = torch.arange(12)
-    expected = (
-        torch.nn.functional.cross_entropy(logits, rows) + torch.nn.functional.cross_entropy(logits.T, rows)
-    ) / 2
-    assert clip_loss(module, batch, codes, [("left", "right")]).item() == pytest.approx(
-        expected.item(), rel=1e-5
-    )
-
-
-def test_a_batch_without_a_pair_has_a_zero_gradient(rng: np.random.Generator) -> None:
-    data = shared_factors(rng, 4).without("left", [0, 1]).without("right", [2, 3])
-    module, batch, codes = module_and_batch(data)
-    loss = clip_loss(module, batch, codes, [("left", "right")])
-    loss.backward()
-    assert loss.item() == 0
-    assert all(p.grad is None or not p.grad.any() for p in module.parameters())
 
 
 # --- estimator ------------------------------------------------------------------------------------------------------
@@ -186,15 +127,16 @@ def test_interrupted_training_goes_on_exactly(
     whole = CLIP(4, training=QUICK, random_state=0).fit(data)
     kept = Training(max_epochs=2, batch_size=16, device="cpu", progress=False, checkpoint=tmp_path / "kept")
     calls = []
+    compare = ContrastiveModule.compare
 
-    def interrupted(*arguments: object) -> torch.Tensor:
+    def interrupted(*arguments: Any) -> torch.Tensor:
         calls.append(1)
         if len(calls) > 3:  # in the second epoch of two steps
             raise KeyboardInterrupt
-        return clip_loss(*arguments)  # type: ignore[arg-type]
+        return compare(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clip_file, "clip_loss", interrupted)
+        patch.setattr(ContrastiveModule, "compare", interrupted)
         with pytest.raises(KeyboardInterrupt):
             CLIP(4, training=kept, random_state=0).fit(data)
     resumed = CLIP(4, training=kept, random_state=0).fit(data)

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         "DeepCCA": "deep_cca",
         "DeepGeneralisedCCA": "deep_generalised_cca",
         "CLIP": "clip",
+        "MarginCoordination": "margin",
         "load_clip": "pretrained_clip",
     },
 )

@@ -43,6 +43,40 @@ class CoordinationModule(nn.Module):
     towers: Towers
 
 
+def embed_rows(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Name -> the module's vectors: what an `EmbeddingLoss` compares."""
+    vectors: dict[str, Tensor] = module(batch.columns)[0]
+    return vectors
+
+
+def embed_stored(
+    column: Modality, function: Callable[[Modality], Float[np.ndarray, "u k"]], width: int
+) -> Modality:
+    """Each distinct stored value goes through `function` once; rows keep pointing at what they share.
+
+    Args:
+        column: The rows.
+        function: Some values, all present -> (u, width).
+        width: For a column without values.
+    """
+    used, inverse = np.unique(column.index[column.present], return_inverse=True)
+    index = np.full(len(column), -1, dtype=np.int64)
+    index[column.present] = inverse
+    if not len(used):
+        return Modality(np.empty((0, width), dtype=np.float32), index)
+    return Modality(function(Modality(column.store, used)), index)
+
+
+def row_codes(data: Modalities) -> Callable[[Tensor], dict[str, Tensor]]:
+    """A function from row numbers of `data` to the identity codes of their values, by modality."""
+    codes = {name: torch.from_numpy(column.identity) for name, column in data.items()}
+
+    def of(rows: Tensor) -> dict[str, Tensor]:
+        return {name: code.to(rows.device)[rows] for name, code in codes.items()}
+
+    return of
+
+
 class LearnedCoordination(Coordination):
     """Base of learned coordinations. A method stores the parameters named here and writes `_make_module` and `_make_loss`.
 
@@ -70,7 +104,7 @@ class LearnedCoordination(Coordination):
 
     @abstractmethod
     def _make_loss(self, data: Modalities) -> Loss:
-        """The mean loss of a batch of rows of `data`."""
+        """The mean loss of a batch of rows of `data`; an `EmbeddingLoss` where it compares vectors (`Training(chunk_size=...)`)."""
 
     def _select(self, data: Modalities) -> Modalities:
         """The rows that training sees: those that take part in some pair."""
@@ -126,13 +160,7 @@ class LearnedCoordination(Coordination):
         return Modalities({name: self._embed(name, column) for name, column in data.items()}, ids=data.ids)
 
     def _embed(self, name: str, column: Modality) -> Modality:
-        """Each distinct stored value is encoded once; rows keep pointing at what they share."""
-        used, inverse = np.unique(column.index[column.present], return_inverse=True)
-        index = np.full(len(column), -1, dtype=np.int64)
-        index[column.present] = inverse
-        if not len(used):
-            return Modality(np.empty((0, self.n_components), dtype=np.float32), index)
-        return Modality(self._vectors(name, Modality(column.store, used)), index)
+        return embed_stored(column, lambda values: self._vectors(name, values), self.n_components)
 
     def _vectors(self, name: str, values: Modality) -> Float[np.ndarray, "u k"]:
         """The representation of each of some values of one modality, all present."""

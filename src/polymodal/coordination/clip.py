@@ -3,89 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss
-from polymodal.coordination._pairs import Pair, chosen_pairs
+from polymodal.coordination._contrast import STARTS, ContrastiveLoss, ContrastiveModule, contrastive_loss
+from polymodal.coordination._learned import LearnedCoordination, Loss
+from polymodal.coordination._pairs import chosen_pairs
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
-from polymodal.core.typing import Bool, Float, Int
 from polymodal.encoders.base import Encoder
-from polymodal.nn.towers import EncodedColumn, Towers
-from polymodal.objectives.infonce import pairwise_info_nce
-from polymodal.training.batches import Batch
-from polymodal.training.distributed import all_gather_rows
+from polymodal.nn.towers import Towers
 from polymodal.training.options import Training
-
-MAX_SCALE = 100.0
-"""Largest inverse temperature (Radford et al. 2021): beyond it training becomes unstable."""
-
-
-class CLIPModule(CoordinationModule):
-    """Towers whose vectors have length 1, and one learned temperature.
-
-    Args:
-        towers: One encoder per modality, all of one `dim`.
-        temperature: Where the learned temperature starts, > 0.
-
-    Attributes:
-        log_scale: Log of the inverse temperature, kept at most log 100 while training.
-    """
-
-    def __init__(self, towers: Towers, temperature: float = 0.07) -> None:
-        super().__init__()
-        self.towers = towers
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
-
-    @property
-    def temperature(self) -> Float[Tensor, ""]:
-        """exp(-log_scale): at least 1 / 100."""
-        return (-self.log_scale).exp()
-
-    def clamp_temperature(self) -> None:
-        """Bring a runaway scale back; in place, so that the next gradient still arrives (a clamp in the graph would block it)."""
-        with torch.no_grad():
-            self.log_scale.clamp_(max=math.log(MAX_SCALE))
-
-    def forward(
-        self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
-        """Name -> unit vectors (zeros where absent), and name -> presence."""
-        vectors, present = self.towers(columns)
-        return {name: functional.normalize(v.float(), dim=1) for name, v in vectors.items()}, present
-
-
-def clip_loss(
-    module: CLIPModule, batch: Batch, codes: Mapping[str, Int[Tensor, " rows"]], pairs: Sequence[Pair]
-) -> Float[Tensor, ""]:
-    """`pairwise_info_nce` of a batch, over the rows of all processes.
-
-    Args:
-        module: Gives vectors and the temperature.
-        batch: This process's rows.
-        codes: Name -> identity codes of all rows of the data (`Modality.identity`).
-        pairs: Which modalities to bring together.
-
-    Relations:
-        * two processes with half a batch each: the loss and the gradients of one with the whole batch.
-    """
-    module.clamp_temperature()
-    vectors, present = module(batch.columns)
-    rows = all_gather_rows(batch.rows)
-    loss = pairwise_info_nce(
-        {name: all_gather_rows(v) for name, v in vectors.items()},
-        {name: all_gather_rows(p) for name, p in present.items()},
-        temperature=module.temperature,
-        codes={name: codes[name].to(rows.device)[rows] for name in vectors},
-        pairs=pairs,
-    )
-    return loss + 0 * module.log_scale  # a batch without any pair has a gradient too: zero
 
 
 class CLIP(LearnedCoordination):
@@ -103,33 +32,37 @@ class CLIP(LearnedCoordination):
         n_components: Dimensions of the shared space.
         encoders: Name -> encoder recipe; modalities left out take `polymodal.encoders.default_encoder`.
         training: How to train. A held-out share (`validation`) never holds values that training sees.
-        temperature: Where the learned temperature starts, > 0; it stays at or above 0.01.
+        loss: "softmax" (CLIP) or "sigmoid" (SigLIP).
+        temperature: Where the learned temperature starts, > 0; it stays at or above 0.01. None: as published, 0.07 for the
+            softmax, 0.1 for the sigmoid (whose bias starts at -10).
         pairs: "all", or the name of one modality that each other is paired with (all that is needed where others
             never meet).
         random_state: Fixes weights, order of rows, augmentation and held-out rows.
 
     Attributes:
-        module_: `CLIPModule` on the CPU.
+        module_: `ContrastiveModule` on the CPU.
         encoders_: Name -> recipe used.
         settings_: Name -> what the recipe learned from the training values.
         temperature_: Learned temperature.
+        bias_: Learned bias of the sigmoid loss; None for the softmax.
         history_: Losses per epoch.
 
     Raises:
         ModalityError: no two modalities meet on two rows, a modality has one value only, or an encoder does not fit.
-        ConfigError: `n_components` or `temperature` out of range.
+        ConfigError: `n_components` or `temperature` out of range, or another `loss`.
 
     Complexity:
         Of an epoch: one pass of every encoder over the rows, and 8 B n_components operations a row and pair for batches
-        of B. The loss's memory is linear in B.
+        of B. The loss's memory is linear in B; with `Training(chunk_size=...)` that of the encoders does not depend on B.
 
     Relations:
         * transform of some modalities equals the same columns of transform of all.
         * a picture stored once with five captions equals the same picture stored five times, up to rounding.
+        * `chunk_size` does not change the result without dropout, up to rounding; nor do several processes.
 
     References:
         Radford et al. 2021, "Learning transferable visual models from natural language supervision" (figure 3).
-        Girdhar et al. 2023 (one modality that binds the others).
+        Zhai et al. 2023 (sigmoid loss). Girdhar et al. 2023 (one modality that binds the others).
 
     Examples:
         >>> x = np.random.default_rng(0).normal(size=(60, 3))
@@ -139,8 +72,9 @@ class CLIP(LearnedCoordination):
         True
     """
 
-    module_: CLIPModule
+    module_: ContrastiveModule
     temperature_: float
+    bias_: float | None = None
 
     def __init__(
         self,
@@ -148,13 +82,15 @@ class CLIP(LearnedCoordination):
         *,
         encoders: Mapping[str, Encoder] | None = None,
         training: Training = Training(),  # noqa: B008  # frozen
-        temperature: float = 0.07,
+        loss: ContrastiveLoss = "softmax",
+        temperature: float | None = None,
         pairs: Literal["all"] | str = "all",
         random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
         self.encoders = encoders
         self.training = training
+        self.loss = loss
         self.temperature = temperature
         self.pairs = pairs
         self.random_state = random_state
@@ -162,28 +98,29 @@ class CLIP(LearnedCoordination):
     @classmethod
     def _examples(cls) -> list[CLIP]:
         training = Training(max_epochs=2, batch_size=16, device="cpu", progress=False)
-        return [cls(4, training=training, random_state=0)]
+        return [
+            cls(4, training=training, random_state=0),
+            cls(4, training=training, loss="sigmoid", pairs="alpha", random_state=0),
+        ]
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
-    def _make_module(self, towers: Towers) -> CLIPModule:
-        return CLIPModule(towers, self.temperature)
+    def _make_module(self, towers: Towers) -> ContrastiveModule:
+        start = STARTS[self.loss]
+        temperature = start.temperature if self.temperature is None else self.temperature
+        return ContrastiveModule(towers, temperature, start.bias)
 
     def _make_loss(self, data: Modalities) -> Loss:
-        codes = {name: torch.from_numpy(column.identity) for name, column in data.items()}
-        pairs = chosen_pairs(data.names, self.pairs)
-
-        def loss(module: nn.Module, batch: Batch) -> Tensor:
-            assert isinstance(module, CLIPModule)
-            return clip_loss(module, batch, codes, pairs)
-
-        return loss
+        return contrastive_loss(data, chosen_pairs(data.names, self.pairs))
 
     def _settle(self, data: Modalities) -> None:
         self.module_.clamp_temperature()
         self.temperature_ = float(self.module_.temperature.detach())
+        self.bias_ = None if self.module_.bias is None else float(self.module_.bias.detach())
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if not 0 < self.temperature < math.inf:
+        if self.loss not in STARTS:
+            raise ConfigError(f"CLIP needs loss to be one of {list(STARTS)}, got {self.loss!r}.")
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise ConfigError(f"CLIP needs a temperature above 0, got {self.temperature!r}. Try 0.07.")

@@ -26,6 +26,9 @@ from polymodal.training.distributed import all_gather_rows
 BLOCK = 4096
 """Rows encoded at a time for the final covariances."""
 
+ROWS_PER_COMPONENT = 50
+"""Rows remembered for each component by default: unrelated outputs then seem to correlate by 2 / sqrt(50) = .28 at most."""
+
 
 class CorrelationModule(CoordinationModule):
     r"""Towers, decoders, and covariances of the towers' outputs that remember earlier batches.
@@ -94,7 +97,7 @@ class CorrelatedCoordination(LearnedCoordination):
 
     reg: float
     reconstruction: float
-    memory: int
+    memory: int | None
 
     module_: CorrelationModule
     weights_: dict[str, np.ndarray]
@@ -112,8 +115,9 @@ class CorrelatedCoordination(LearnedCoordination):
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _make_module(self, towers: Towers) -> CorrelationModule:
+        memory = ROWS_PER_COMPONENT * self.n_components if self.memory is None else self.memory
         recipes = check_decodable(self.encoders_, method=type(self).__name__) if self.reconstruction else {}
-        return CorrelationModule(towers, Decoders(recipes, self.settings_, self._width()), self.memory)
+        return CorrelationModule(towers, Decoders(recipes, self.settings_, self._width()), memory)
 
     def _make_loss(self, data: Modalities) -> Loss:
         def loss(module: nn.Module, batch: Batch) -> Tensor:
@@ -158,8 +162,8 @@ class CorrelatedCoordination(LearnedCoordination):
             problems.append(f"reg >= 0 (added to each variance of the outputs), got {self.reg!r}")
         if not self.reconstruction >= 0:
             problems.append(f"reconstruction >= 0, got {self.reconstruction!r}")
-        if self.memory < 1:
-            problems.append(f"memory of at least 1 row, got {self.memory!r}")
+        if self.memory is not None and self.memory < 1:
+            problems.append(f"memory of at least 1 row, or None, got {self.memory!r}")
         if problems:
             raise ConfigError(f"{type(self).__name__} needs " + "; and ".join(problems) + ".")
 

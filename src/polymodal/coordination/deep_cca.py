@@ -38,7 +38,8 @@ class DeepCCA(CorrelatedCoordination):
         reg: Ridge r >= 0, in the squared units of the outputs.
         norm: "nuclear" adds up the correlations, "frobenius" their squares.
         reconstruction: $\lambda$ >= 0; needs vectors encoded by `MLPEncoder`.
-        memory: Rows that the covariances of a training step stand for; a batch of as many rows or more stands for itself.
+        memory: Rows that the covariances of a training step stand for; None: 50 a component. A batch of as many rows or more stands
+            for itself.
         training: How to train.
         random_state: Fixes weights, order of rows and held-out rows.
 
@@ -86,7 +87,7 @@ class DeepCCA(CorrelatedCoordination):
         reg: float = 1e-4,
         norm: Literal["nuclear", "frobenius"] = "nuclear",
         reconstruction: float = 0.0,
-        memory: int = 2048,
+        memory: int | None = None,
         training: Training = Training(max_epochs=50, batch_size=512),  # noqa: B008  # frozen
         random_state: RandomState = None,
     ) -> None:

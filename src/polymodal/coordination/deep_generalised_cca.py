@@ -34,7 +34,8 @@ class DeepGeneralisedCCA(CorrelatedCoordination):
         reg: Ridge r >= 0, in the squared units of the outputs.
         reconstruction: Weight of the squared error of standardised features rebuilt from the outputs, summed over features and
             modalities, mean over rows; needs vectors encoded by `MLPEncoder`.
-        memory: Rows that the covariances of a training step stand for; a batch of as many rows or more stands for itself.
+        memory: Rows that the covariances of a training step stand for; None: 50 a component. A batch of as many rows or more stands
+            for itself.
         training: How to train.
         random_state: Fixes weights, order of rows and held-out rows.
 
@@ -82,7 +83,7 @@ class DeepGeneralisedCCA(CorrelatedCoordination):
         encoders: Mapping[str, Encoder] | None = None,
         reg: float = 1e-4,
         reconstruction: float = 0.0,
-        memory: int = 2048,
+        memory: int | None = None,
         training: Training = Training(max_epochs=50, batch_size=512),  # noqa: B008  # frozen
         random_state: RandomState = None,
     ) -> None:

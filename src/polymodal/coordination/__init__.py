@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
         "RandomFourierFeatures": "_kernel_features",
         "DeepCCA": "deep_cca",
         "DeepGeneralisedCCA": "deep_generalised_cca",
+        "CoordinatedAutoencoder": "coordinated_autoencoder",
         "CLIP": "clip",
         "MarginCoordination": "margin",
         "load_clip": "pretrained_clip",

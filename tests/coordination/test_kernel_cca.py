@@ -250,7 +250,7 @@ def test_no_ridge_says_nothing_when_everything_correlates(rng):
 
 def test_too_many_rows_for_the_exact_form(rng):
     x = np.arange(10_001.0)[:, None]
-    with pytest.raises(ModalityError, match=r"\['a', 'b'\].*10,001 rows need about 4 GiB.*nystroem"):
+    with pytest.raises(ModalityError, match=r"\['a', 'b'\].*10,001 rows need about 6 GiB.*nystroem"):
         KernelCCA(kernel=RBF(1.0), method="exact").fit({"a": x, "b": x})
 
 

@@ -114,7 +114,10 @@ def centred(K: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
         * rows and columns sum to zero; centring twice changes nothing.
     """
     means = K.mean(axis=0)
-    return np.asarray(K - means - means[:, None] + means.mean())
+    out = K - means
+    out -= means[:, None]
+    out += means.mean()
+    return np.asarray(out)
 
 
 # --- feature maps ---------------------------------------------------------------------------------------------

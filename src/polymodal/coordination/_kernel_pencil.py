@@ -93,13 +93,11 @@ class _Dual:
         from scipy.linalg import cholesky, lapack
 
         n = len(K)
-        shift = (
-            1e-14 * n * float(np.trace(K)) / n
-        )  # a centred matrix is singular; far below what the ridge adds
-        Z = K.copy()
+        shift = 1e-14 * float(np.trace(K))  # a centred matrix is singular; far below what the ridge adds
         for attempt in range(8):
-            Z[np.diag_indices(n)] = np.diag(K) + shift * 10**attempt
-            lower, failed = lapack.dpotrf(Z, lower=1, clean=1)
+            Z = K.copy(order="F")
+            Z[np.diag_indices(n)] += shift * 10**attempt
+            lower, failed = lapack.dpotrf(Z, lower=1, clean=1, overwrite_a=1)
             if not failed:
                 break
         else:
@@ -167,7 +165,7 @@ def leading_of_grams(
     Relations:
         * K = ZZ': equals `leading_of_features` of the covariances of Z.
     """
-    duals = [_Dual.of(np.asfortranarray(K), reg) for K in grams]
+    duals = [_Dual.of(K.T, reg) for K in grams]  # symmetric: only the order in memory changes
     M = len(duals)
     edges = np.cumsum([0, *(dual.rank for dual in duals)])
 

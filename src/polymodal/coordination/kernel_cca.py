@@ -219,7 +219,7 @@ class KernelCCA(Coordination):
     def _fit_exact(self, data: Modalities) -> None:
         n = len(data)
         if n > MOST_EXACT_ROWS:
-            memory = 3 * 8 * n * n * len(self._names) / 2**30
+            memory = 4 * 8 * n * n * len(self._names) / 2**30
             raise ModalityError(
                 f"Exact kernel CCA of {self._names} keeps matrices of rows by rows: {n:,} rows need about {memory:,.0f} GiB; it stops at "
                 f"{MOST_EXACT_ROWS:,} rows. Use method='nystroem' or 'fourier'."

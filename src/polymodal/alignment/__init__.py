@@ -67,6 +67,7 @@ __getattr__, __dir__, __all__ = attach(
         "ForcedAligner": "forced_alignment",
         "ForcedAlignment": "forced_alignment",
         "Segment": "forced_alignment",
+        "AttentionAligner": "attention",
         "SupervisedAligner": "supervised",
         "plot_matches": "plot",
         "plot_path": "plot",

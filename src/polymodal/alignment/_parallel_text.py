@@ -15,8 +15,8 @@ from polymodal.core.typing import Float, Int
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*|[^\w\s]")
 
 
-def words_of(sentence: str | Sequence[Any], *, lowercase: bool = True) -> list[str]:
-    """The words of a text (signs are words too), or the words given as a list, in order.
+def words_of(sentence: Any, *, lowercase: bool = True) -> list[str]:
+    """The words of a text (signs are words too), or the words given as a list (or array), in order.
 
     Raises:
         ModalityError: neither a text nor a list of texts.

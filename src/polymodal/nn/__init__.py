@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "MLP": "mlp",
         "Attention": "attention",
+        "ScoredAttention": "scored_attention",
         "TransformerBlock": "attention",
         "MeanMixer": "attention",
         "ResidualConv1d": "convolution",

@@ -18,8 +18,11 @@ __getattr__, __dir__, __all__ = attach(
         "DeepCCA": "deep_cca",
         "DeepGeneralisedCCA": "deep_generalised_cca",
         "CoordinatedAutoencoder": "coordinated_autoencoder",
+        "VisualSemanticEmbedding": "visual_semantic",
         "CLIP": "clip",
         "MarginCoordination": "margin",
+        "PartialCoordination": "partial",
+        "GatedCoordination": "gated",
         "load_clip": "pretrained_clip",
     },
 )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.coordination._decoders import Decoders, check_decodable
-from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss
+from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss, embed_stored
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.moments import Moments, moments
@@ -148,12 +148,10 @@ class CorrelatedCoordination(LearnedCoordination):
         self.correlations_ = _correlations(seen, self.weights_)
 
     def _outputs(self, name: str, column: Modality) -> Modality:
-        used, inverse = np.unique(column.index[column.present], return_inverse=True)
-        index = np.full(len(column), -1, dtype=np.int64)
-        index[column.present] = inverse
-        if not len(used):
-            return Modality(np.empty((0, self._width())), index)
-        return Modality(super()._vectors(name, Modality(column.store, used)), index)
+        """What the encoder gives, before the final projection."""
+        return embed_stored(
+            column, lambda values: LearnedCoordination._vectors(self, name, values), self._width()
+        )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from polymodal.core.errors import ModalityError
-from polymodal.evaluation.alignment import alignment_error_rate, match_scores, path_error
+from polymodal.evaluation.alignment import (
+    Coverage,
+    alignment_error_rate,
+    coverage,
+    cycle_error,
+    match_scores,
+    path_error,
+)
 
 DIAGONAL = np.repeat(np.arange(10)[:, None], 2, axis=1)
 
@@ -53,3 +60,39 @@ def test_no_pairs_and_negative_positions_are_refused():
         path_error(DIAGONAL, DIAGONAL[:0])
     with pytest.raises(ModalityError, match="path must hold"):
         match_scores(-DIAGONAL, DIAGONAL)
+
+
+def test_cycle_error_by_hand():
+    there, back = np.array([[0, 1], [1, 0], [2, 2]]), np.array([[1, 0], [0, 2], [2, 2]])
+    found = cycle_error([there, back], 4)  # 0 -> 1 -> 0, 1 -> 0 -> 2, 2 -> 2 -> 2, 3 nowhere
+    assert (found.returned, found.arrived) == (0.5, 0.75)
+    assert found.distance == pytest.approx(1 / 3)
+    many = cycle_error(
+        [np.array([[0, 0], [0, 1]]), np.array([[0, 0], [1, 2]])], 3
+    )  # two ways, one of them home
+    assert (many.returned, many.arrived, many.distance) == pytest.approx((1 / 3, 1 / 3, 1.0))
+
+
+def test_cycle_error_of_inverses_and_of_shifts(rng):
+    order = rng.permutation(9)
+    path = np.stack([np.arange(9), order], axis=1)
+    home = cycle_error([path, path[:, ::-1]], 9)
+    assert (home.returned, home.arrived, home.distance) == (1.0, 1.0, 0.0)
+    shift = np.stack([np.arange(20), np.arange(20) + 2], axis=1)
+    around = cycle_error([shift[:10], shift, shift[:14]], 20)
+    assert (around.returned, around.arrived, around.distance) == (0.0, 0.5, 6.0)
+    nowhere = cycle_error([shift[:0], shift], 22)
+    assert (nowhere.returned, nowhere.arrived) == (0.0, 0.0)
+    assert np.isnan(nowhere.distance)
+    with pytest.raises(ModalityError, match="a set of 5 elements"):
+        cycle_error([shift], 5)
+    with pytest.raises(ModalityError, match="got 0 paths"):
+        cycle_error([], 5)
+
+
+def test_coverage():
+    assert coverage(DIAGONAL, len(DIAGONAL), len(DIAGONAL)) == Coverage(1.0, 1.0)
+    assert coverage(np.array([[0, 1], [0, 2], [3, 2]]), 4, 8) == Coverage(0.5, 0.25)
+    assert coverage(DIAGONAL[:0], 3, 3) == Coverage(0.0, 0.0)
+    with pytest.raises(ModalityError, match="element 2 of b, which has 2"):
+        coverage(np.array([[0, 2]]), 1, 2)

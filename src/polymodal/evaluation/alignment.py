@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -34,6 +36,30 @@ class MatchScores:
     precision: float
     recall: float
     f1: float
+
+
+@dataclass(frozen=True)
+class CycleError:
+    """Where one ends who follows alignments around a ring of sets.
+
+    Attributes:
+        returned: Share of the elements of the first set from which some way leads back to themselves.
+        arrived: Share of them from which any way leads around.
+        distance: Mean distance between where one began and where one arrived, in elements (of sequences: frames), over the
+            elements from which one arrives, and for each over its ways; NaN where none does.
+    """
+
+    returned: float
+    arrived: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of the elements of each side that are in some pair."""
+
+    a: float
+    b: float
 
 
 def path_error(
@@ -108,6 +134,82 @@ def alignment_error_rate(
     if not found and not must:
         return 0.0
     return 1 - (len(found & must) + len(found & may)) / (len(found) + len(must))
+
+
+def cycle_error(paths: Sequence[Int[np.ndarray, "_ 2"]], length: int) -> CycleError:
+    """Follow alignments around a ring: from the first set to the second, ..., and from the last back to the first.
+
+    It needs no truth: perfect alignments return everywhere (but so do some wrong ones: all shifted, there and back).
+
+    Args:
+        paths: Pairs (element of one set, element of the next); the last leads to the first set again.
+        length: Elements of the first set.
+
+    Relations:
+        * a path and its inverse: everyone who has a partner returns; distance 0 where it is one to one.
+        * shifts by k in all, around a ring of r sets: distance r k.
+
+    Complexity:
+        O(ways) time and memory; a ring of one-to-one alignments has at most `length`.
+    """
+    from scipy.sparse import csr_array
+
+    ways = [_check(path, f"path {k}") for k, path in enumerate(paths)]
+    if (
+        length < 1
+        or not ways
+        or (ways[0].size and ways[0][:, 0].max() >= length)
+        or (ways[-1].size and ways[-1][:, 1].max() >= length)
+    ):
+        raise ModalityError(
+            f"cycle_error needs at least one path, the first from and the last to a set of {length} elements; got {len(ways)} paths, from "
+            f"element {ways[0][:, 0].max() if ways and ways[0].size else None} and to element "
+            f"{ways[-1][:, 1].max() if ways and ways[-1].size else None} at most."
+        )
+    sizes = [length]
+    for before, after in pairwise(ways):
+        sizes.append(1 + max(int(side.max()) if side.size else 0 for side in (before[:, 1], after[:, 0])))
+    sizes.append(length)
+    around = None
+    for (n, m), path in zip(pairwise(sizes), ways, strict=True):
+        step = csr_array((np.ones(len(path)), (path[:, 0], path[:, 1])), shape=(n, m))
+        around = step if around is None else around @ step
+    cells = csr_array(around).tocoo()
+    start, end = cells.row, cells.col
+    counts = np.bincount(start, minlength=length)
+    arrived = counts > 0
+    apart = np.bincount(start, weights=np.abs(start - end), minlength=length)
+    returned = np.unique(start[start == end])
+    return CycleError(
+        len(returned) / length,
+        float(arrived.mean()),
+        float((apart[arrived] / counts[arrived]).mean()) if arrived.any() else float("nan"),
+    )
+
+
+def coverage(path: Int[np.ndarray, "p 2"], length_a: int, length_b: int) -> Coverage:
+    """How much of each side an alignment says anything about.
+
+    Args:
+        path: Found pairs.
+        length_a: Elements of a.
+        length_b: Elements of b.
+
+    Relations:
+        * a warping path from corner to corner in single steps: 1 and 1.
+        * a one-to-one matching: both counts of elements are the number of pairs.
+    """
+    found = _check(path, "path")
+    shares = []
+    for side, name, length in ((0, "a", length_a), (1, "b", length_b)):
+        seen = np.unique(found[:, side])
+        if length < 1 or (seen.size and seen[-1] >= length):
+            raise ModalityError(
+                f"The path visits element {int(seen[-1]) if seen.size else None} of {name}, which has {length} elements. Give the lengths "
+                "of what was aligned."
+            )
+        shares.append(len(seen) / length)
+    return Coverage(*shares)
 
 
 def _pairs(pairs: np.ndarray) -> set[tuple[int, int]]:

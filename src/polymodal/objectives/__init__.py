@@ -7,6 +7,7 @@
 * `decorrelation_loss`: two parts of a representation should share nothing linear
 * `similarity_loss`: one minus the similarity of partners
 * `correlation_loss` and `generalised_correlation_loss`: minus the canonical correlations of two, or more, sets of features
+* `temporal_cycle_loss`: from a frame to the other sequence and back to itself
 """
 
 from polymodal._lazy import attach
@@ -27,5 +28,6 @@ __getattr__, __dir__, __all__ = attach(
         "similarity_loss": "similarity",
         "correlation_loss": "correlation",
         "generalised_correlation_loss": "correlation",
+        "temporal_cycle_loss": "cycle_consistency",
     },
 )

@@ -130,8 +130,10 @@ class TextTowerModule(TowerModule):
         return {"ids": torch.from_numpy(ids), "end": torch.from_numpy(end)}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """One vector per text."""
-        return self.encode(batch["ids"], batch["end"])
+        """One vector per text. Texts of like length go through the tower together: it reads each piece to its longest end."""
+        order = batch["end"].argsort(stable=True)
+        sorted_ = self.encode(batch["ids"][order], batch["end"][order])
+        return torch.empty_like(sorted_).index_copy(0, order, sorted_)
 
 
 def preset_of(preset: str | CLIPPreset) -> CLIPPreset:

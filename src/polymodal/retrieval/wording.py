@@ -119,13 +119,13 @@ class WordingReport:
         values = self.accuracies if known else (self.answers == self.ensemble).mean(axis=1)
         axes = plt.subplots(layout="constrained")[1] if ax is None else ax
         order = np.argsort(values, kind="stable")
-        axes.barh([self.templates[i] for i in order], values[order], color="#4c78a8")
+        bars = axes.barh([self.templates[i] for i in order], values[order], color="#4c78a8")
+        axes.bar_label(bars, fmt="{:.3f}", label_type="center", color="white")
+        title = f"{self.changed:.0%} of {self.answers.shape[1]} answers depend on the wording"
         if known:
-            axes.axvline(
-                self.ensemble_accuracy, color="#e45756", label=f"all together: {self.ensemble_accuracy:.3f}"
-            )
-            axes.legend(loc="lower right")
+            axes.axvline(self.ensemble_accuracy, color="#e45756")
+            title += f"\nline: all templates together, {self.ensemble_accuracy:.3f}"
         axes.set_xlim(0, 1)
         axes.set_xlabel("accuracy" if known else "share of rows answered as by all together")
-        axes.set_title(f"{self.changed:.0%} of {self.answers.shape[1]} rows change with the wording")
+        axes.set_title(title, fontsize="medium")
         return axes

@@ -100,8 +100,8 @@ class FactorialHMM(MarkovModel):
     @classmethod
     def of(
         cls,
-        chains: Sequence[tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k k"]]],
-        effects: Sequence[Float[np.ndarray, "k d"]],
+        chains: Sequence[tuple[Float[np.ndarray, " _"], Float[np.ndarray, "_ _"]]],
+        effects: Sequence[Float[np.ndarray, "_ d"]],
         covariance: Float[np.ndarray, "d d"],
         *,
         inference: Literal["auto", "exact", "variational"] = "auto",

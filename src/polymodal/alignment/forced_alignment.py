@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -275,5 +276,5 @@ def _segments(
     edges = np.concatenate([[0], np.flatnonzero(np.diff(run)) + 1, [len(run)]])
     return tuple(
         Segment(transcript[unit[a]] if unit[a] >= 0 else SILENCE, float(a / rate), float(b / rate))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges)
     )

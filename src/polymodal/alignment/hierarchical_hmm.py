@@ -45,10 +45,11 @@ Levels = dict[Path, Level]
 class HierarchicalHMM(MarkovModel):
     r"""A tree of states. A leaf emits a frame; an inner state runs the chain of its children until one of them leaves it.
 
-    Entering goes down by `start`, leaving goes up by the last column of `transitions`; the next state of the level then reached
-    is drawn there. Between two frames one may leave k levels, step, and enter k levels:
-    $a_{ij} = \sum_d \prod_{e > d} \text{exit}_e(i) \; A_d(i, j) \prod_{e > d} \text{start}_e(j)$. So the leaves are a flat chain, and inference is exact.
-    `posteriors`, `viterbi`, `predict` and `align` speak of leaves, numbered from left to right; `levels` and `level_posteriors` of every level.
+    Entering goes down by `start`, leaving goes up by the last column of `transitions`; the next state of the level then
+    reached is drawn there. Between two frames one may leave k levels, step, and enter k levels:
+    $a_{ij} = \sum_d \prod_{e > d} \text{exit}_e(i) \; A_d(i, j) \prod_{e > d} \text{start}_e(j)$.
+    So the leaves are a flat chain, and inference is exact. `posteriors`, `viterbi`, `predict` and `align` speak of leaves,
+    numbered from left to right; `levels` and `level_posteriors` of every level.
 
     Args:
         tree: Number of leaves under each inner state, nested: (3, 2) is two states of three and of two leaves,
@@ -118,8 +119,8 @@ class HierarchicalHMM(MarkovModel):
                 or (not path and level.transitions[:, -1].any())
             ):
                 raise ModalityError(
-                    f"Level {path} of {n} children needs start ({n},) and transitions ({n}, {n + 1}) whose rows sum to 1, the last column (exit) "
-                    f"being 0 at the top; got {level.transitions.shape} with sums {sums[:5].round(4).tolist()}."
+                    f"Level {path} of {n} children needs start ({n},) and transitions ({n}, {n + 1}) whose rows sum to 1, "
+                    f"the last column (exit) being 0 at the top; got {level.transitions.shape} with sums {sums[:5].round(4).tolist()}."
                 )
         if emission.n_states != len(paths):
             raise ModalityError(
@@ -134,8 +135,8 @@ class HierarchicalHMM(MarkovModel):
         paths = _leaf_paths(self.tree)
         if len({len(p) for p in paths}) != 1:
             raise ModalityError(
-                f"HierarchicalHMM needs leaves of one depth, got depths {sorted({len(p) for p in paths})} in {self.tree}. Give a shallow leaf "
-                "a level of its own: (1, ...)."
+                f"HierarchicalHMM needs leaves of one depth, got depths {sorted({len(p) for p in paths})} in {self.tree}. "
+                "Give a shallow leaf a level of its own: (1, ...)."
             )
         return np.array(paths, dtype=np.int64)
 
@@ -145,7 +146,8 @@ class HierarchicalHMM(MarkovModel):
         data = checked(sequences, emission)
         if not data.total or self.n_init < 1 or self.max_iter < 1:
             raise ModalityError(
-                f"HierarchicalHMM needs at least one frame, n_init >= 1 and max_iter >= 1; got {data.total}, {self.n_init}, {self.max_iter}."
+                f"HierarchicalHMM needs at least one frame, n_init >= 1 and max_iter >= 1; "
+                f"got {data.total}, {self.n_init}, {self.max_iter}."
             )
         rng = generator(self.random_state)
         best: tuple[tuple[Levels, Emission], list[float], bool] | None = None

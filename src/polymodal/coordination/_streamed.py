@@ -207,7 +207,8 @@ class StreamedCoordination(LinearCoordination):
             target: Which one to predict.
 
         Raises:
-            ModalityError: a row without any source, or a source that never occurred together with the target.
+            ModalityError: a row without any source, or a source that never occurred together with the target, where the method has no way
+                around that (`GeneralisedCCA` has).
 
         Relations:
             * all components and no ridge: the multivariate least squares of the target on the sources.
@@ -219,11 +220,13 @@ class StreamedCoordination(LinearCoordination):
         weights, seen = self._local_weights(), self._seen
 
         def coefficients_of(having: Any) -> dict[str, np.ndarray]:
-            S_zz = np.block(
-                [[weights[a].T @ seen.covariance(a, b) @ weights[b] for b in having] for a in having]
+            blocks = [[weights[a].T @ self._between(a, b) @ weights[b] for b in having] for a in having]
+            S_zz, S_zx = (
+                np.block(blocks),
+                np.vstack([weights[a].T @ self._between(a, target) for a in having]),
             )
-            S_zx = np.vstack([weights[a].T @ seen.covariance(a, target) for a in having])
-            fewest = min(seen.count(a, b) for a in having for b in having)
+            counts = [seen.count(a, b) for a in having for b in having]
+            fewest = min(count for count in counts if count >= 2)
             B = coefficients(S_zz, S_zx, n_rows=None if seen.complete or len(having) == 1 else fewest)
             if target in self.rotations_:
                 B = B @ self.rotations_[target].T
@@ -256,6 +259,10 @@ class StreamedCoordination(LinearCoordination):
         """Covariance of all features; of pairwise complete rows where some are missing, then made positive semi-definite."""
         joint = seen.joint()
         return joint if seen.complete else nearest_semidefinite(joint)
+
+    def _between(self, a: str, b: str) -> np.ndarray:
+        """Covariance of two modalities, for predictions, in coordinates of the moments."""
+        return self._seen.covariance(a, b)
 
     def _local_weights(self) -> dict[str, np.ndarray]:
         """Weights in coordinates of the moments."""

@@ -25,7 +25,8 @@ class GeneralisedCCA(StreamedCoordination):
     $$ \min_{G, W} \sum_m \lVert K_m (G - X_m W_m) \rVert^2 \quad \text{subject to} \quad G'KG = N I, \quad K = \sum_m K_m $$
 
     $X_m$ is centred on the rows that have modality m, and the diagonal 0/1 matrix $K_m$ says which those are: a row counts in a
-    term only if it has that modality, so no absent value enters, and no two modalities need to occur together as long as others link them.
+    term only if it has that modality, so no absent value enters, and no two modalities need to occur together as long as others link them;
+    `predict` then goes from one to the other through G.
     Solved exactly: with projectors $P_m = X_m(X_m'K_mX_m)^+X_m'$ the columns of G are the leading eigenvectors of
     $\sum_m P_m\,g = (\lambda / M)\,K g$, found in feature space. N is $\sum_m (n_m - 1)$: without missing rows
     K = M I, and G has unit variance.
@@ -180,6 +181,18 @@ class GeneralisedCCA(StreamedCoordination):
             eigenvalues=values * len(rows),
             weights=tuple(w[:, :count] * scale for w in pencil.weights),
         )
+
+    def _between(self, a: str, b: str) -> np.ndarray:
+        """Of modalities that never occur together, what G explains: Cov(x_a, g) Cov(g, x_b), as if nothing else linked them."""
+        seen = self._seen
+        if seen.count(a, b) >= 2:
+            return seen.covariance(a, b)
+        weights = self._local_weights()
+        loadings = [
+            ridge(seen.covariance(name), self.reg, self._mean_variance(seen, name)) @ weights[name]
+            for name in (a, b)
+        ]
+        return np.asarray(loadings[0] @ loadings[1].T)
 
     def _agreeing(self, seen: Moments, pencil: BlockPencil) -> int:
         """Leading components whose covariances between modalities, of those that occur together, add up to more than 0."""

@@ -157,6 +157,10 @@ class LearnedCoordination(Coordination):
     # --- using ------------------------------------------------------------------------------------------------------
 
     def _transform(self, data: Modalities) -> Modalities:
+        return self._alone(data)
+
+    def _alone(self, data: Modalities) -> Modalities:
+        """Each modality in the shared space, from its own values and nothing else: what `score` compares."""
         return Modalities({name: self._embed(name, column) for name, column in data.items()}, ids=data.ids)
 
     def _embed(self, name: str, column: Modality) -> Modality:
@@ -175,7 +179,7 @@ class LearnedCoordination(Coordination):
 
     def _score(self, data: Modalities, y: np.ndarray | None) -> float:
         del y
-        embedded = self._transform(data)
+        embedded = self._alone(data)
         found = []
         for a, b in self._meeting(data):
             rows = np.flatnonzero(data[a].present & data[b].present)

@@ -15,6 +15,7 @@ from polymodal.encoders import CroppedImageReader
 from polymodal.encoders.fitted_pictures import (
     PictureSteps,
     as_bytes,
+    picture_config,
     steps_of_hugging_face,
     steps_of_open_clip,
 )
@@ -95,11 +96,21 @@ def test_read_from_configurations() -> None:
         CroppedImageReader(32, None, "squash", "bilinear"), (0.5,) * 3, (0.5,) * 3
     )
     assert steps_of_hugging_face({"size": 32, "do_normalize": False}, 32).std == (1.0, 1.0, 1.0)
+    with pytest.raises(ModelFormatError, match="divided by 255"):
+        steps_of_hugging_face({**vit, "rescale_factor": 1 / 127.5}, 32)
     with pytest.raises(ModelFormatError, match="224 pixels"):
         steps_of_hugging_face(vit, 224)
     assert steps_of_open_clip({"resize_mode": "squash"}, 32).reader.mode == "squash"
     with pytest.raises(ModelFormatError, match="longest"):
         steps_of_open_clip({"resize_mode": "longest"}, 32)
+
+
+def test_either_file_says_it(tmp_path) -> None:
+    assert picture_config(tmp_path) is None
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": {"size": 3}}))
+    assert picture_config(tmp_path) == {"size": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 4}))
+    assert picture_config(tmp_path) == {"size": 4}
 
 
 def test_reader_that_cannot_be() -> None:

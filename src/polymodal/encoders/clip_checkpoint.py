@@ -26,7 +26,12 @@ from torch import Tensor, nn
 from polymodal.core.errors import ConfigError, ModelFormatError
 from polymodal.encoders.clip_presets import Activation, ImageDimensions, TextDimensions
 from polymodal.encoders.clip_towers import image_body, projection, text_body
-from polymodal.encoders.fitted_pictures import PictureSteps, steps_of_hugging_face, steps_of_open_clip
+from polymodal.encoders.fitted_pictures import (
+    PictureSteps,
+    picture_config,
+    steps_of_hugging_face,
+    steps_of_open_clip,
+)
 from polymodal.encoders.weight_files import WeightFiles, read_json, take
 
 Part = Literal["image", "text"]
@@ -222,12 +227,7 @@ def _hugging_face(folder: Path, config: Mapping[str, Any]) -> CLIPCheckpoint:
             activation=words.get("hidden_act", "quick_gelu"),
             eps=words.get("layer_norm_eps", 1e-5),
         )
-    file = folder / "preprocessor_config.json"
-    steps = (
-        steps_of_hugging_face(read_json(file) if file.is_file() else None, image.resolution)
-        if image
-        else None
-    )
+    steps = steps_of_hugging_face(picture_config(folder), image.resolution) if image else None
     return CLIPCheckpoint(folder, "hugging face", image, text, int(config.get("projection_dim", 512)), steps)
 
 

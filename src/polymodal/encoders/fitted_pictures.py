@@ -14,6 +14,7 @@ from torch import Tensor
 from polymodal.core.errors import ConfigError, ModalityError, ModelFormatError
 from polymodal.core.files import open_picture
 from polymodal.core.typing import Float, Kind
+from polymodal.encoders.weight_files import read_json
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -161,8 +162,17 @@ def as_bytes(values: Any) -> np.ndarray:
     return x
 
 
+def picture_config(folder: Path) -> dict[str, Any] | None:
+    """What a folder in Hugging Face's layout says of its pictures: preprocessor_config.json, or a part of processor_config.json."""
+    own, whole = folder / "preprocessor_config.json", folder / "processor_config.json"
+    if own.is_file():
+        return read_json(own)
+    part = read_json(whole).get("image_processor") if whole.is_file() else None
+    return part if isinstance(part, dict) else None
+
+
 def steps_of_hugging_face(config: Mapping[str, Any] | None, resolution: int) -> PictureSteps:
-    """From a preprocessor_config.json; without one, CLIP's steps at the tower's resolution.
+    """From a `picture_config`; without one, CLIP's steps at the tower's resolution.
 
     Raises:
         ModelFormatError: steps that are not resizing, cropping and standardising; they are named.
@@ -187,8 +197,13 @@ def steps_of_hugging_face(config: Mapping[str, Any] | None, resolution: int) -> 
         or side < (cropped or side)
     ):
         raise ModelFormatError(
-            f"preprocessor_config.json asks for size {size!r}, crop {crop!r} and resample {config.get('resample', 3)!r}; squares of "
+            f"The configuration of pictures asks for size {size!r}, crop {crop!r} and resample {config.get('resample', 3)!r}; squares of "
             f"the tower's {resolution} pixels, bilinear (2) or bicubic (3), were required. Resize the pictures yourself and edit it."
+        )
+    if not config.get("do_rescale", True) or abs(255 * config.get("rescale_factor", 1 / 255) - 1) > 1e-6:
+        raise ModelFormatError(
+            f"The configuration of pictures asks for rescale_factor {config.get('rescale_factor')!r} and do_rescale "
+            f"{config.get('do_rescale', True)!r}; bytes divided by 255 were required."
         )
     reader = CroppedImageReader(side, cropped, "squash" if squash else "shortest", resample)
     if not config.get("do_normalize", True):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from polymodal.core.errors import MissingDependencyError, ModelFormatError
 from polymodal.encoders.clip_encoders import TowerModule
 from polymodal.encoders.clip_tokens import read_tokenizer
-from polymodal.encoders.fitted_pictures import steps_of_hugging_face
+from polymodal.encoders.fitted_pictures import picture_config, steps_of_hugging_face
 from polymodal.encoders.weight_files import INSTALL, WeightFiles, read_json
 from polymodal.nn.pooling import masked_mean
 
@@ -107,8 +107,7 @@ def transformers_settings(folder: Path, part: Literal["image", "text"], pooling:
     chosen = {"image": "first", "text": "mean"}[part] if pooling == "auto" else pooling
     settings: dict[str, Any] = {"config": json.dumps(config), "features": width, "pooling": chosen}
     if part == "image":
-        file = folder / "preprocessor_config.json"
-        steps = read_json(file) if file.is_file() else None
+        steps = picture_config(folder)
         size = config.get("image_size") or _crop(steps)
         return {**settings, "steps": steps_of_hugging_face(steps, int(size)).to_json()}
     told = folder / "tokenizer_config.json"

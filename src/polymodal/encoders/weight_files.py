@@ -193,7 +193,8 @@ def _weight_files(folder: Path, names: Sequence[str]) -> list[Path]:
             f"writes {names[0]}."
         )
     raise ModelFormatError(
-        f"{folder} needs weights in {' or '.join(names)}, it holds {held[:8] or 'nothing'}. Pass the folder of a checkpoint."
+        f"{folder} needs weights in {' or '.join(names)}, it holds {held[:8] or 'nothing'}. Pass the folder of a checkpoint "
+        "(pickled weights are not downloaded from the hub: choose a revision with safetensors)."
     )
 
 

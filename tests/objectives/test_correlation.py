@@ -187,6 +187,19 @@ def test_large_means_and_large_scales_are_survived_in_float32(rng: np.random.Gen
     assert correlation_loss(scaled, b * 1e4, reg=0.0).item() == pytest.approx(plain, abs=1e-2)
 
 
+@pytest.mark.parametrize("norm", ["nuclear", "frobenius"])
+def test_float32_gradient_is_that_of_float64(rng: np.random.Generator, norm: str) -> None:
+    """Many weak correlations: the smallest are about 1e-4 of the largest, and still count in the nuclear norm."""
+    z = rng.normal(size=(600, 8))
+    a, b = (torch.from_numpy(z @ rng.normal(size=(8, 96)) + rng.normal(size=(600, 96))) for _ in range(2))
+    gradients = []
+    for dtype in (torch.float64, torch.float32):
+        leaf = a.to(dtype).requires_grad_()
+        value = correlation_loss(leaf, b.to(dtype), norm=norm)  # type: ignore[arg-type]
+        gradients.append(torch.autograd.grad(value, leaf)[0].double())
+    assert (gradients[0] - gradients[1]).abs().max() < 1e-3 * gradients[0].abs().max()
+
+
 def test_covariances_can_be_given(rng: np.random.Generator) -> None:
     a, b = (t.detach() for t in pair(rng))
     S, degrees = joint_covariance({"a": a, "b": b})

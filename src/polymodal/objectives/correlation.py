@@ -22,6 +22,9 @@ Norm = Literal["nuclear", "frobenius"]
 _TIED = 100
 """Singular values that differ by no more than this many roundings of the largest count as equal."""
 
+_ZERO = 4
+"""Singular values of no more than this many roundings of the largest count as 0."""
+
 _JITTERS = (4.0, 64.0, 1024.0, 16384.0)
 """Roundings of each variance that are added to it until a factorisation succeeds; the first always (a share of 5e-7 in float32)."""
 
@@ -255,7 +258,7 @@ class _Canonical(torch.autograd.Function):
         A = torch.linalg.solve_triangular(L_a.T, U, upper=True)
         B = torch.linalg.solve_triangular(L_b.T, Vt.T, upper=True)
         if norm == "nuclear":
-            slope = weights * (s > _resolution(s) * len(s))  # a singular value of 0 has no slope of its own
+            slope = weights * (s > _ZERO * _resolution(s))  # a singular value of 0 has no slope of its own
             value = weights @ s
         else:
             slope = weights * 2 * s

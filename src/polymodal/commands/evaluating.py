@@ -20,6 +20,7 @@ from polymodal.commands.sources import (
     text_of,
 )
 from polymodal.core.errors import ConfigError, ModalityError
+from polymodal.core.estimator import Coordination
 from polymodal.core.modalities import Modalities
 from polymodal.datasets.dataset import Dataset
 from polymodal.evaluation.classification import accuracy, r2
@@ -98,7 +99,7 @@ def evaluate_model(
     prediction: dict[str, Interval] = {}
     metric: str | None = None
     target = source.target or (reading.source.target if reading else None)
-    if hasattr(method, "predict"):
+    if hasattr(method, "predict") and not isinstance(method, Coordination):  # those predict modalities
         if target is None:
             raise ConfigError(
                 f"{type(method).__name__} predicts a target. Name its column: --target, one of {sorted(dataset.metadata)}."

@@ -115,7 +115,15 @@ def test_truncated_weights(copied) -> None:
 def test_other_architectures_are_refused_by_name(copied) -> None:
     file = copied["open_clip"] / "open_clip_config.json"
     edit(file, lambda c: c["model_cfg"]["text_cfg"].update(hf_model_name="xlm-roberta-base"))
-    with pytest.raises(ModelFormatError, match=r"text_cfg\.hf_model_name"):
+    edit(
+        file,
+        lambda c: c["model_cfg"]["vision_cfg"].update(
+            global_average_pool=True, pool_type="tok", timm_pool="avg"
+        ),
+    )
+    with pytest.raises(
+        ModelFormatError, match=r"\['vision_cfg.global_average_pool', 'text_cfg.hf_model_name'\]"
+    ):
         CLIPCheckpoint.read(copied["open_clip"])
     edit(copied["hugging face"] / "config.json", lambda c: c["text_config"].update(hidden_act="relu"))
     with pytest.raises(ModelFormatError, match="activation"):

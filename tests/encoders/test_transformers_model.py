@@ -14,7 +14,7 @@ from polymodal.core import Modalities
 from polymodal.core.errors import MissingDependencyError, ModelFormatError
 from polymodal.encoders import PretrainedImageEncoder, PretrainedTextEncoder
 from polymodal.encoders import transformers_model as module
-from polymodal.encoders.clip_tokens import train_clip_tokenizer
+from polymodal.encoders.clip_tokens import TruncatedTextWarning, train_clip_tokenizer
 from polymodal.training import Training
 
 TEXTS = ["a red circle", "a square", "a red circle and a square"]
@@ -93,7 +93,8 @@ def test_text_model_reads_no_padding(folders) -> None:
         with torch.no_grad():
             expected = models["bert"](input_ids=alone["ids"]).last_hidden_state.mean(1)
         torch.testing.assert_close(together[i : i + 1], expected, atol=1e-5, rtol=1e-5)
-    assert ours.collate(["circle " * 40])["ids"].shape == (1, 12)
+    with pytest.warns(TruncatedTextWarning, match="1 of 2 texts are longer than the 12 tokens"):
+        assert ours.collate(["circle " * 40, "a"])["ids"].shape == (2, 12)
 
 
 def test_head_and_whole_model_train(folders, rng, tmp_path) -> None:

@@ -234,8 +234,13 @@ def _hugging_face(folder: Path, config: Mapping[str, Any]) -> CLIPCheckpoint:
 def _open_clip(folder: Path, whole: Mapping[str, Any]) -> CLIPCheckpoint:
     config = whole.get("model_cfg", whole)
     picture, words = config["vision_cfg"], config["text_cfg"]
-    foreign = [f"vision_cfg.{k}" for k in ("timm_model_name", "attentional_pool") if picture.get(k)]
-    foreign += [f"text_cfg.{k}" for k in ("hf_model_name", "no_causal_mask", "embed_cls") if words.get(k)]
+    foreign = [
+        f"vision_cfg.{k}"
+        for k in _foreign(picture, _VISION_READ, {"pool_type": "tok", "pos_embed_type": "learnable"})
+    ]
+    foreign += [
+        f"text_cfg.{k}" for k in _foreign(words, _TEXT_READ, {"pool_type": "argmax", "proj_type": "linear"})
+    ]
     foreign += [k for k in ("multimodal_cfg", "custom_text_pool") if config.get(k)]
     if foreign:
         raise ModelFormatError(
@@ -267,6 +272,30 @@ def _open_clip(folder: Path, whole: Mapping[str, Any]) -> CLIPCheckpoint:
     )
     steps = steps_of_open_clip(whole.get("preprocess_cfg"), image.resolution)
     return CLIPCheckpoint(folder, "open_clip", image, text, int(config["embed_dim"]), steps)
+
+
+_BOTH_READ = {"layers", "width", "mlp_ratio", "output_tokens"}
+_VISION_READ = _BOTH_READ | {
+    "head_width",
+    "patch_size",
+    "image_size",
+    "patch_dropout",
+    "n_queries",
+    "attn_pooler_heads",
+}
+_TEXT_READ = _BOTH_READ | {"heads", "context_length", "vocab_size", "pad_id", "tokenizer_kwargs"}
+
+
+def _foreign(config: Mapping[str, Any], read: set[str], usual: Mapping[str, Any]) -> list[str]:
+    """Settings that change the network and that our towers do not have."""
+    optional = ("timm_", "hf_")  # they matter only with a timm_model_name or hf_model_name
+    return [
+        key
+        for key, value in config.items()
+        if key not in read
+        and not (key.startswith(optional) and not key.endswith("model_name"))
+        and value not in (None, False, usual.get(key))
+    ]
 
 
 def _hugging_face_keys(name: str, part: Part) -> list[str]:

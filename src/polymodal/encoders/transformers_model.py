@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from polymodal.core.errors import MissingDependencyError, ModelFormatError
 from polymodal.encoders.clip_encoders import TowerModule
-from polymodal.encoders.clip_tokens import read_tokenizer
+from polymodal.encoders.clip_tokens import TruncatedTextWarning, read_tokenizer
 from polymodal.encoders.fitted_pictures import picture_config, steps_of_hugging_face
 from polymodal.encoders.weight_files import INSTALL, WeightFiles, read_json
 from polymodal.nn.pooling import masked_mean
@@ -74,8 +75,16 @@ class TransformersTextModule(TowerModule):
         return made
 
     def collate(self, values: Any) -> dict[str, Tensor]:
-        """Texts -> token numbers (u, t) and a mask; what is longer than the model reads is cut."""
-        rows = [e.ids for e in self._tokenizer.encode_batch(list(values))]
+        """Texts -> token numbers (u, t) and a mask; what is longer than the model reads is cut, and said."""
+        found = self._tokenizer.encode_batch(list(values))
+        cut = sum(bool(e.overflowing) for e in found)
+        if cut:
+            warnings.warn(
+                f"{cut} of {len(found)} texts are longer than the {self._context} tokens that this model reads; their ends are not read.",
+                TruncatedTextWarning,
+                stacklevel=2,
+            )
+        rows = [e.ids for e in found]
         ids = np.zeros((len(rows), max([1, *map(len, rows)])), dtype=np.int64)
         mask = np.zeros(ids.shape, dtype=bool)
         for i, row in enumerate(rows):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from polymodal.coordination import CCA
 from polymodal.coordination.cca import canonical_pairs_of_wide
-from polymodal.core.errors import ModalityError, NotFittedError
+from polymodal.core.errors import ModalityError, ModelFormatError, NotFittedError
 from polymodal.core.linalg import canonical_pairs
 from polymodal.core.modalities import Modalities, Modality
 
@@ -311,3 +311,15 @@ def test_wrong_use_is_named(rng):
         CCA(block_size=0).fit(data)
     with pytest.raises(ModalityError, match="at least 2 rows"):
         CCA().partial_fit({name: x[:1] for name, x in data.items()}).correlations_  # noqa: B018
+
+
+def test_models_of_earlier_versions(rng):
+    model = CCA(2).fit(pair(rng))
+    state = model._get_state()
+    earlier = {name: state[name] for name in ("modalities_", "moments_", "solution_")}
+    again = CCA(2)
+    again._set_state(earlier)
+    assert again.n_samples_ == 200
+    alike(again, model)
+    with pytest.raises(ModelFormatError, match="Fit and save it again"):
+        CCA(2)._set_state({**earlier, "moments_": None})

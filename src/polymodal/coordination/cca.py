@@ -11,7 +11,7 @@ import numpy as np
 from polymodal.coordination._spans import row_span
 from polymodal.coordination._streamed import FLOAT32_CONDITION as FLOAT32_CONDITION
 from polymodal.coordination._streamed import StreamedCoordination
-from polymodal.core.errors import ModalityError
+from polymodal.core.errors import ModalityError, ModelFormatError
 from polymodal.core.linalg import CanonicalPairs, canonical_pairs, signs
 from polymodal.core.modalities import Modalities
 from polymodal.core.moments import BLOCK_SIZE, Moments, Precision
@@ -80,6 +80,7 @@ class CCA(StreamedCoordination):
         * `partial_fit` over blocks, or `merge` of models fitted apart, equals `fit` on all rows.
         * both modalities the same: all correlations 1.
         * reg = 1: singular vectors of the cross-covariance.
+        * `predict` with all pairs and no ridge: multivariate least squares; with k pairs: reduced-rank regression.
 
     References:
         Hotelling 1936, "Relations between two sets of variates". Bach and Jordan 2002, section 2.
@@ -182,6 +183,10 @@ class CCA(StreamedCoordination):
         )
 
     def _set_state(self, state: dict[str, Any]) -> None:
+        if state.get("moments_") is None:
+            raise ModelFormatError(
+                "This CCA was fitted on more features than rows by an earlier version, which kept no moments. Fit and save it again."
+            )
         super()._set_state({"rotations_": {}, "offsets_": {}, **state})
         if "_n_samples_" not in state:  # a model saved before rows were counted apart from moments
             self._n_samples_ = self._seen.count(self._names[0])

@@ -14,7 +14,7 @@ from polymodal.core.ragged import Ragged
 from polymodal.core.typing import Int
 
 Frames = Any  # an array (frames, ...), or a dict of them by stream
-BLOCK = 1 << 16  # frames whose densities stand in memory together
+BLOCK = 1 << 13  # frames whose densities stand in memory together: a few MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Sequences:
         return Ragged(values, self.offsets, None if self.rate == 1.0 else self.rate)
 
     def blocks(self) -> Iterator[tuple[slice, slice, Sequences]]:
-        """Whole sequences, some tens of thousands of frames at a time: which sequences, which frames, and the part."""
+        """Whole sequences, some thousands of frames at a time: which sequences, which frames, and the part."""
         first = 0
         while first < len(self):
             last = int(np.searchsorted(self.offsets, self.offsets[first] + BLOCK, side="right")) - 1

@@ -69,7 +69,9 @@ __getattr__, __dir__, __all__ = attach(
         "Segment": "forced_alignment",
         "AttentionAligner": "attention",
         "SupervisedAligner": "supervised",
+        "plot_coupling": "plot",
         "plot_matches": "plot",
         "plot_path": "plot",
+        "plot_words": "plot",
     },
 )

@@ -1,23 +1,36 @@
-"""Pictures of an alignment: the path on the costs, and two sequences joined by lines."""
+"""Pictures of an alignment: the path on the costs, two sequences or two rows of words joined by lines, the map of weights."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from polymodal.alignment._limits import check_dense
 from polymodal.alignment.answer import Alignment
 from polymodal.core.errors import ModalityError
 from polymodal.core.typing import Num
 
+Starts = tuple[float, float]
+LEAST_LINE = 0.05
+"""Share of the largest weight below which a pair of words is not joined by a line."""
 
-def plot_path(alignment: Alignment, costs: Num[np.ndarray, "a b"] | None = None, ax: Any = None) -> Any:
+
+def plot_path(
+    alignment: Alignment,
+    costs: Num[np.ndarray, "a b"] | None = None,
+    ax: Any = None,
+    *,
+    starts: Starts = (0.0, 0.0),
+) -> Any:
     """Draw the path, over the matrix of `costs` where that is given; a runs upwards, b to the right.
 
     Args:
         alignment: What `align` gave.
         costs: Cost of each pair of frames, drawn dark where small.
         ax: Matplotlib axes to draw on; the current ones unless given.
+        starts: When the first frame of a, and that of b, was, in seconds (frames, where there is no rate).
 
     Returns:
         The axes.
@@ -25,9 +38,8 @@ def plot_path(alignment: Alignment, costs: Num[np.ndarray, "a b"] | None = None,
     import matplotlib.pyplot as plt
 
     ax = plt.gca() if ax is None else ax
-    times = alignment.times()
-    ends = (alignment.length_a - 0.5) / alignment.rate_a, (alignment.length_b - 0.5) / alignment.rate_b
-    starts = -0.5 / alignment.rate_a, -0.5 / alignment.rate_b
+    times = alignment.times() + np.array(starts)
+    (bottom, top), (left, right) = _borders(alignment, starts)
     if costs is not None:
         _check("costs", np.shape(costs), (alignment.length_a, alignment.length_b))
         ax.imshow(
@@ -35,12 +47,12 @@ def plot_path(alignment: Alignment, costs: Num[np.ndarray, "a b"] | None = None,
             origin="lower",
             aspect="auto",
             cmap="Blues_r",
-            extent=(starts[1], ends[1], starts[0], ends[0]),
+            extent=(left, right, bottom, top),
         )
     ax.plot(times[:, 1], times[:, 0], color="tab:orange", linewidth=2)
     ax.set(
-        xlim=(starts[1], ends[1]),
-        ylim=(starts[0], ends[0]),
+        xlim=(left, right),
+        ylim=(bottom, top),
         ylabel=_axis("a", alignment.rate_a),
         xlabel=_axis("b", alignment.rate_b),
     )
@@ -54,6 +66,7 @@ def plot_matches(
     ax: Any = None,
     *,
     n_lines: int = 40,
+    starts: Starts = (0.0, 0.0),
 ) -> Any:
     """Draw a above b (the first feature of each), matched frames joined by lines.
 
@@ -63,6 +76,7 @@ def plot_matches(
         b: The second.
         ax: Matplotlib axes to draw on; the current ones unless given.
         n_lines: At most so many of the matches are drawn, evenly spaced.
+        starts: As in `plot_path`.
 
     Returns:
         The axes.
@@ -73,8 +87,10 @@ def plot_matches(
     x, y = (np.asarray(s, dtype=float).reshape(len(s), -1)[:, 0] for s in (a, b))
     _check("a and b", (len(x), len(y)), (alignment.length_a, alignment.length_b))
     x = x - x.min() + y.min() + 1.3 * float(np.ptp(y))  # above b, with a gap
-    chosen = alignment.path[np.unique(np.linspace(0, len(alignment) - 1, n_lines).astype(int))]
-    t, u = np.arange(len(x)) / alignment.rate_a, np.arange(len(y)) / alignment.rate_b
+    at = np.linspace(0, len(alignment) - 1, n_lines if len(alignment) else 0)
+    chosen = alignment.path[np.unique(at.astype(int))]
+    t = starts[0] + np.arange(len(x)) / alignment.rate_a
+    u = starts[1] + np.arange(len(y)) / alignment.rate_b
     ax.plot(
         [t[chosen[:, 0]], u[chosen[:, 1]]],
         [x[chosen[:, 0]], y[chosen[:, 1]]],
@@ -87,6 +103,123 @@ def plot_matches(
     ax.set(xlabel="seconds" if (alignment.rate_a, alignment.rate_b) != (1.0, 1.0) else "frame", yticks=[])
     ax.legend(loc="upper right", frameon=False)
     return ax
+
+
+def plot_coupling(
+    alignment: Alignment,
+    labels_a: Sequence[str] | None = None,
+    labels_b: Sequence[str] | None = None,
+    ax: Any = None,
+    *,
+    starts: Starts = (0.0, 0.0),
+) -> Any:
+    """Draw the weight of every pair, dark where large: a map of attention, of posteriors, of what is transported.
+
+    With labels (words) the first element of a stands at the top; without them times run upwards and to the right, as in `plot_path`.
+    Dots mark the pairs of the path.
+
+    Args:
+        alignment: What `align` gave.
+        labels_a: A name for each element of a.
+        labels_b: A name for each element of b.
+        ax: Matplotlib axes to draw on; the current ones unless given.
+        starts: As in `plot_path`; used where there are no labels.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ModalityError: numbers of labels that differ from the lengths, or a matrix of some GiB.
+    """
+    import matplotlib.pyplot as plt
+
+    lengths = alignment.length_a, alignment.length_b
+    check_dense(*lengths, "A picture of all weights", "Draw the path (plot_path), or a part.")
+    ax = plt.gca() if ax is None else ax
+    named = labels_a is not None and labels_b is not None
+    (bottom, top), (left, right) = (
+        [(n - 0.5, -0.5) if k == 0 else (-0.5, n - 0.5) for k, n in enumerate(lengths)]
+        if named
+        else _borders(alignment, starts)
+    )
+    image = ax.imshow(
+        alignment.coupling.toarray(),
+        origin="upper" if named else "lower",
+        aspect="auto",
+        cmap="Blues",
+        vmin=0,
+        extent=(left, right, bottom, top),
+        interpolation="nearest",
+    )
+    at = alignment.path if named else alignment.times() + np.array(starts)
+    if named or len(at) <= max(lengths):
+        ax.plot(at[:, 1], at[:, 0], ".", color="tab:orange", markersize=6 if named else 2)
+    if labels_a is not None and labels_b is not None:
+        _check("labels", (len(labels_a), len(labels_b)), lengths)
+        ax.set_yticks(range(lengths[0]), labels_a)
+        ax.set_xticks(range(lengths[1]), labels_b, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        ax.set(ylabel=_axis("a", alignment.rate_a), xlabel=_axis("b", alignment.rate_b))
+    ax.figure.colorbar(image, ax=ax, label="weight")
+    return ax
+
+
+def plot_words(alignment: Alignment, words_a: Sequence[str], words_b: Sequence[str], ax: Any = None) -> Any:
+    """Draw the words of a above those of b; a line joins two words, the stronger the larger their weight.
+
+    Pairs of the path are blue; others that the coupling believes in (a twentieth of the largest weight, or more) are grey.
+
+    Args:
+        alignment: What a word aligner gave for them.
+        words_a: Words of a.
+        words_b: Words of b.
+        ax: Matplotlib axes to draw on; the current ones unless given.
+
+    Returns:
+        The axes.
+    """
+    import matplotlib.pyplot as plt
+
+    _check("words", (len(words_a), len(words_b)), (alignment.length_a, alignment.length_b))
+    ax = plt.gca() if ax is None else ax
+    x, y = _centres(words_a), _centres(words_b)
+    width = max(x[-1] + len(words_a[-1]) / 2, y[-1] + len(words_b[-1]) / 2)
+    x, y = (c + (width - c[-1] - len(words[-1]) / 2) / 2 for c, words in ((x, words_a), (y, words_b)))
+    cells = alignment.coupling.tocoo()
+    path = {(int(i), int(j)) for i, j in alignment.path}
+    largest = max(float(cells.data.max(initial=0.0)), 1e-300)
+    for i, j, weight in zip(cells.row.tolist(), cells.col.tolist(), cells.data.tolist(), strict=True):
+        strength = weight / largest
+        if (i, j) in path or strength >= LEAST_LINE:
+            ax.plot(
+                [x[i], y[j]],
+                [0.85, 0.15],
+                color="tab:blue" if (i, j) in path else "0.6",
+                linewidth=0.4 + 2.6 * strength,
+                alpha=0.25 + 0.75 * strength,
+                zorder=2 if (i, j) in path else 1,
+            )
+    for centres, words, height in ((x, words_a, 0.92), (y, words_b, 0.08)):
+        for centre, word in zip(centres, words, strict=True):
+            ax.text(centre, height, word.replace("$", r"\$"), ha="center", va="center", family="monospace")
+    ax.set(xlim=(-1, width + 1), ylim=(0, 1))
+    ax.axis("off")
+    return ax
+
+
+def _centres(words: Sequence[str]) -> np.ndarray:
+    """Where the middle of each word stands, in letters, two letters apart."""
+    widths = np.array([len(word) for word in words])
+    return np.asarray(np.cumsum(widths + 2) - 2 - widths / 2)
+
+
+def _borders(alignment: Alignment, starts: Starts) -> tuple[Starts, Starts]:
+    """Half a frame before the first and after the last, of a and of b."""
+    sides = (alignment.length_a, alignment.rate_a), (alignment.length_b, alignment.rate_b)
+    a, b = (
+        (start - 0.5 / rate, start + (n - 0.5) / rate) for start, (n, rate) in zip(starts, sides, strict=True)
+    )
+    return a, b
 
 
 def _axis(name: str, rate: float) -> str:

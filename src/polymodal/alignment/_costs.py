@@ -16,6 +16,11 @@ from polymodal.core.typing import Float, Int
 
 Metric = str | Callable[[Any, Any], Any]  # one of _METRICS, or a function of all frames
 
+Rows = tuple[
+    np.ndarray, np.ndarray, np.ndarray, np.ndarray
+]  # frames of a and of b, and their squared lengths
+
+FEW_CELLS = 2**12
 LARGEST_MATRIX = 2**28  # cells: 2 GiB of costs
 
 # metric -> what is added up over features, what is done with the sum, and that for squared costs
@@ -47,6 +52,12 @@ class CellCosts:
     def b_reversed(self) -> Float[np.ndarray, " db"]:
         """Each feature of b from its last frame to its first."""
         return reversed_frames(self.b, self.shape[1])
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether costs are worked out for tiles of cells first: where frames have several features."""
+        n, m = self.shape
+        return tiles_pay(self.features, n * m)
 
     @property
     def height(self) -> int:
@@ -97,6 +108,11 @@ class CellCosts:
     def stride_a(self) -> int:
         """Distance in `a` from one feature (of a matrix: row) to the next."""
         return self.shape[1] if self.kind == k.MATRIX else self.shape[0]
+
+
+def tiles_pay(features: int, cells: int) -> bool:
+    """Whether tiles are faster than diagonals; measured."""
+    return features >= 8 and cells >= FEW_CELLS
 
 
 def strip_height(features: int, kind: int) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from polymodal.alignment import _kernels as k
-from polymodal.alignment._costs import Metric, lay_out, reversed_frames, strip_height
+from polymodal.alignment import _tile_kernels as tiles
+from polymodal.alignment._costs import Metric, lay_out, reversed_frames, strip_height, tiles_pay
 from polymodal.core.typing import Float, Int
 
 CHUNK = 64  # pairs a thread takes at once
@@ -38,8 +39,7 @@ def all_pairs(
     x, y = lay_out(a, metric), lay_out(b, metric)
     (features, total_a), total_b = x.shape, y.shape[1]
     lengths_a, lengths_b = np.array([len(s) for s in a]), np.array([len(s) for s in b])
-    first_a = np.cumsum(lengths_a) - lengths_a
-    first_b = total_b - 1 - (np.cumsum(lengths_b) - lengths_b)  # in reversed order
+    starts_a, starts_b = np.cumsum(lengths_a) - lengths_a, np.cumsum(lengths_b) - lengths_b
     flat_a, flat_b = x.ravel(), reversed_frames(y.ravel(), total_b)
     height, out = strip_height(features, kind), np.empty(len(pairs))
     sizes = np.stack([lengths_a[pairs[:, 0]], lengths_b[pairs[:, 1]]], axis=1)
@@ -56,9 +56,13 @@ def all_pairs(
         m, (first, last), members = task
         i, j = pairs[members].T
         ends = np.empty(len(members))
-        k.sweep_pairs(
-            flat_a, first_a[i], flat_b, first_b[j], total_a, total_b, features, kind, post, extra, first, last, m, height, ends
-        )  # fmt: skip
+        if tiles_pay(features, len(first) * m):
+            tiles.sweep_pairs(x, starts_a[i], y, starts_b[j], m, kind, post, extra, first, last, ends)
+        else:
+            last_b = total_b - 1 - starts_b[j]
+            k.sweep_pairs(
+                flat_a, starts_a[i], flat_b, last_b, total_a, total_b, features, kind, post, extra, first, last, m, height, ends
+            )  # fmt: skip
         out[members] = ends
 
     in_threads(work, tasks, n_jobs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from polymodal.alignment import _kernels as k
+from polymodal.alignment import _tile_kernels as tiles
 from polymodal.alignment._costs import CellCosts
 from polymodal.alignment.steps import StepPattern
 from polymodal.core.typing import Float, Int
@@ -47,6 +48,12 @@ def sweep_forward(
     """Costs of arriving at each cell of the last of `rows`, over the given columns."""
     c = p.costs
     first, last = _clip(p.first[rows.start : rows.stop], p.last[rows.start : rows.stop], columns)
+    if c.in_tiles:
+        x, y = c.a.reshape(-1, c.shape[0]), c.b.reshape(-1, c.shape[1])
+        edge = tiles.sweep(
+            x, rows.start, y, columns.start, len(columns), c.kind, c.post, extra, first, last, border
+        )
+        return np.asarray(edge[1:])
     if c.kind == k.MATRIX:
         b, a_at, b_at = c.b, rows.start * c.shape[1] + columns.start, 1
     else:
@@ -65,6 +72,12 @@ def sweep_backward(p: Problem, rows: range, columns: range) -> Float[np.ndarray,
     first, last = len(columns) - 1 - last[::-1], len(columns) - 1 - first[::-1]
     border = np.full(len(columns) + 1, np.inf)
     border[0] = 0.0
+    if c.in_tiles:
+        x, y = c.a_reversed.reshape(-1, n), c.b_reversed.reshape(-1, m)
+        edge = tiles.sweep(
+            x, n - rows.stop, y, m - columns.stop, len(columns), c.kind, c.post, 0.0, first, last, border
+        )
+        return np.asarray(edge[:0:-1])
     if c.kind == k.MATRIX:
         a, b, a_at, b_at = c.a, c.b, (rows.stop - 1) * m + columns.stop - 1, -1
     else:
@@ -131,9 +144,8 @@ def _way_back(
     """The path through `rows` to column `end` of the last, end first, and the column where it enters from the row above."""
     (steps, weights), top = _SYMMETRIC.table(), max(rows.start - 1, 0)
     closed = rows.start == 0 and not p.open_begin
-    enough = 1e-12 * max(
-        known, 1.0 if p.costs.kind == k.PRODUCTS else 0.0
-    )  # cosines near 0 are 1e-16 off, whatever the scale
+    # the same costs are added up in another order there; cosines near 0 are 1e-16 off, whatever the scale
+    enough = 1e-12 * max(known, 1.0 if p.costs.kind == k.PRODUCTS else 0.0)
     while True:
         left = 0 if closed else max(end - width, 0)
         columns = range(left, end + 1)

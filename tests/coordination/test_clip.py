@@ -112,6 +112,60 @@ def test_pictures_and_texts_are_saved(
     assert again.history_ == model.history_
 
 
+def test_sigmoid_finds_partners_and_keeps_its_bias(rng: np.random.Generator, tmp_path: Path) -> None:
+    data = shared_factors(rng)
+    options = Training(max_epochs=30, batch_size=50, device="cpu", progress=False)
+    model = CLIP(8, loss="sigmoid", training=options, random_state=0).fit(data[:150])
+    assert model.score(data[150:]) > 0.5  # chance: 0.09
+    assert model.bias_ is not None
+    assert -10.5 < model.bias_ < -9
+    assert 0.05 < model.temperature_ < 0.11  # from 1 / 10 on
+    again = load(save(model, tmp_path / "model"))
+    assert again.loss == "sigmoid"
+    assert again.bias_ == model.bias_
+    assert again.module_.bias.item() == pytest.approx(model.bias_)
+    assert np.array_equal(arrays(again, data)["left"], arrays(model, data)["left"])
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_chunks_equal_the_whole_batch(rng: np.random.Generator, loss: Any) -> None:
+    data = shared_factors(rng, 40).without("left", [3, 17])
+    fits = [
+        CLIP(
+            4,
+            loss=loss,
+            training=Training(max_epochs=2, batch_size=20, chunk_size=c, device="cpu", progress=False),
+            random_state=0,
+        ).fit(data)
+        for c in (None, 6)
+    ]
+    np.testing.assert_allclose(fits[1].history_.loss, fits[0].history_.loss, rtol=1e-5)
+    for name, values in arrays(fits[0], data).items():
+        np.testing.assert_allclose(arrays(fits[1], data)[name], values, atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_a_temperature_that_runs_away_is_held(rng: np.random.Generator, loss: Any) -> None:
+    data = shared_factors(rng, 30)
+    for start in (1e-30, 1e-6, 1e30):
+        model = CLIP(4, loss=loss, temperature=start, training=QUICK, random_state=0).fit(data)
+        assert np.isfinite(model.history_.loss).all()
+        assert model.temperature_ >= 0.0099
+    with pytest.raises(ConfigError, match="temperature above 0, got nan"):
+        CLIP(4, temperature=float("nan")).fit(data)
+
+
+def test_sigmoid_anchored_on_one_of_three(rng: np.random.Generator) -> None:
+    data = shared_factors(rng, 60).assign({"third": rng.normal(size=(60, 3))})
+    apart = data.without("right", slice(0, 30)).without("third", slice(30, 60))
+    model = CLIP(4, loss="sigmoid", training=QUICK, pairs="left", random_state=0).fit(apart)
+    assert set(model.transform(apart).names) == {"left", "right", "third"}
+    one = Training(max_epochs=1, batch_size=1, device="cpu", progress=False)
+    assert CLIP(4, loss="sigmoid", training=one, random_state=0).fit(data[:6]).history_.loss[0] > 0
+    with pytest.raises((ConfigError, TypeError), match="loss"):
+        CLIP(4, loss="hinge").fit(data)  # type: ignore[arg-type]
+
+
 def test_early_stopping(rng: np.random.Generator) -> None:
     noise = Modalities({"left": rng.normal(size=(60, 5)), "right": rng.normal(size=(60, 5))})
     options = Training(max_epochs=40, batch_size=20, validation=0.3, patience=2, progress=False)
@@ -169,7 +223,7 @@ def test_refusals_are_sentences(rng: np.random.Generator) -> None:
 WORKER = """
 import sys
 import numpy as np, torch, torch.distributed as dist
-from polymodal.coordination import CLIP
+from polymodal.coordination import CLIP, GatedCoordination, MarginCoordination, PartialCoordination
 from polymodal.core import Modalities
 from polymodal.training import Training
 
@@ -180,14 +234,30 @@ if size > 1:
 rng = np.random.default_rng(0)
 left = rng.normal(size=(23, 5))
 data = Modalities({"left": left[np.arange(23) // 2], "right": left[:, ::-1] ** 3}).without("right", [4, 9])
-model = CLIP(4, training=Training(max_epochs=3, batch_size=8, device="cpu", progress=False), random_state=0).fit(data)
+whole = Training(max_epochs=3, batch_size=8, device="cpu", progress=False)
+chunks = Training(max_epochs=3, batch_size=8, device="cpu", progress=False, chunk_size=3)
+found = {}
+for name, model in {
+    "softmax": CLIP(4, training=whole, random_state=0),
+    "softmax in chunks": CLIP(4, training=chunks, random_state=0),
+    "sigmoid": CLIP(4, loss="sigmoid", training=whole, random_state=0),
+    "sigmoid in chunks": CLIP(4, loss="sigmoid", training=chunks, random_state=0),
+    "margin": MarginCoordination(4, training=whole, random_state=0),
+    "semi-hard in chunks": MarginCoordination(4, negatives="semi-hard", training=chunks, random_state=0),
+    "partial": PartialCoordination(3, n_private=2, training=chunks, random_state=0),
+    "gated": GatedCoordination(4, training=whole, random_state=0),
+}.items():
+    model.fit(data)
+    found[name + ", losses"] = model.history_.loss
+    found[name + ", left"] = model.transform(data)["left"].values()
 if rank == 0:
-    np.savez(f"{folder}/of{size}.npz", losses=model.history_.loss, left=model.transform(data)["left"].values())
+    np.savez(f"{folder}/of{size}.npz", **found)
 """
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """Softmax, sigmoid and margin losses, partial and gated coordination, whole and in chunks."""
     script = tmp_path / "worker.py"
     script.write_text(textwrap.dedent(WORKER))
     started = [
@@ -195,7 +265,9 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         for size in (1, 2)
         for rank in range(size)
     ]
-    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    assert [process.wait(timeout=240) for process in started] == [0, 0, 0]
     one, two = (np.load(tmp_path / f"of{size}.npz") for size in (1, 2))
-    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
-    np.testing.assert_allclose(two["left"], one["left"], atol=1e-4)
+    for name in one.files:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    for loss in ("softmax", "sigmoid"):
+        np.testing.assert_allclose(one[f"{loss} in chunks, losses"], one[f"{loss}, losses"], rtol=1e-5)

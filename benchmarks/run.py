@@ -17,10 +17,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-PARTS = ("cca", "gcca", "deep_cca", "info_nce", "dtw", "search", "tensor_fusion", "import_time", "demo")
+PARTS = (
+    "cca",
+    "gcca",
+    "deep_cca",
+    "info_nce",
+    "dtw",
+    "search",
+    "tensor_fusion",
+    "vit",
+    "import_time",
+    "demo",
+)
 PEERLESS = {
     "info_nce",
     "tensor_fusion",
+    "vit",
     "import_time",
     "demo",
 }  # their peers are formulas, or come with polymodal

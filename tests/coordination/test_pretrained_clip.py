@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import polymodal
 from polymodal.coordination import load_clip
-from polymodal.core.errors import DataError, ModelFormatError
+from polymodal.core.errors import ConfigError, DataError, ModelFormatError
 from polymodal.encoders import TruncatedTextWarning
 from polymodal.retrieval import Retriever
 from polymodal.training import Training
@@ -71,6 +71,27 @@ def test_search_without_any_fit(clip_folders, pictures) -> None:
         @ model.transform({"image": pictures})["image"].values().T
     )
     assert hits.ids[0].tolist() == np.argsort(-scores[0])[:2].tolist()
+
+
+def test_query_by_file_is_read_at_the_size_of_the_tower(clip_folders, pictures, tmp_path) -> None:
+    from PIL import Image
+
+    Image.fromarray(pictures[3]).save(tmp_path / "asked.png")
+    retriever = Retriever.build(load_clip(clip_folders["open_clip"]), {"image": pictures})
+    for query in (str(tmp_path / "asked.png"), [tmp_path / "asked.png"], pictures[3]):
+        hits = retriever.search({"image": query}, k=1)
+        assert hits.ids[0, 0] == 3
+        assert hits.scores[0, 0] == pytest.approx(1, abs=1e-5)
+
+
+def test_modalities_by_other_names(clip_folders, pictures) -> None:
+    source = clip_folders["open_clip"]
+    one = load_clip(source).transform({"image": pictures, "text": TEXTS})
+    other = load_clip(source, image="photo", text="caption").transform({"photo": pictures, "caption": TEXTS})
+    np.testing.assert_array_equal(one["image"].values(), other["photo"].values())
+    np.testing.assert_array_equal(one["text"].values(), other["caption"].values())
+    with pytest.raises(ConfigError, match="'x' for both"):
+        load_clip(source, image="x", text="x")
 
 
 @pytest.mark.parametrize("self_contained", [False, True])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from polymodal.coordination.clip import CLIP
-from polymodal.core.errors import ModelFormatError
+from polymodal.core.errors import ConfigError, ModelFormatError
 from polymodal.core.estimator import Spec
 from polymodal.encoders.clip_checkpoint import CLIPCheckpoint
 from polymodal.encoders.clip_encoders import Trainable
@@ -24,18 +24,22 @@ from polymodal.training.options import Training
 def load_clip(
     source: str | Path,
     *,
+    image: str = "image",
+    text: str = "text",
     trainable: Trainable = "none",
     revision: str | None = None,
     self_contained: bool = False,
     training: Training = Training(),  # noqa: B008  # frozen
 ) -> CLIP:
-    """A published CLIP model with the modalities "image" and "text", fitted: `transform`, `Retriever` and `save` work on it at once.
+    """A published CLIP model of two modalities, fitted: `transform`, `Retriever` and `save` work on it at once.
 
     Its vectors have length one, and its temperature is the published one. `fit(data)` trains what `trainable` names, from the
     published weights on.
 
     Args:
         source: A folder in Hugging Face's layout or open_clip's, or a name on the hub.
+        image: What the modality of pictures is called.
+        text: What the modality of texts is called.
         trainable: What `fit` would train: nothing but the temperature, the projections ("head"), or "all".
         revision: Branch, tag or commit, of a name on the hub.
         self_contained: Whether `save` keeps frozen weights too, instead of their folder's name and SHA-256.
@@ -60,13 +64,15 @@ def load_clip(
         )
     options: dict[str, Any] = {"trainable": trainable, "revision": revision, "self_contained": self_contained}
     encoders = {
-        "image": PretrainedImageEncoder(str(source), **options),
-        "text": PretrainedTextEncoder(str(source), **options),
+        image: PretrainedImageEncoder(str(source), **options),
+        text: PretrainedTextEncoder(str(source), **options),
     }
+    if len(encoders) < 2:
+        raise ConfigError(f"Pictures and texts need names of their own, got {image!r} for both.")
     scale = found.logit_scale()
     model = CLIP(found.n_components, encoders=encoders, training=training, temperature=math.exp(-scale))
     side = found.image.resolution
-    model.modalities_ = {"image": Spec("grid", (side, side, 3)), "text": Spec("text", ())}
+    model.modalities_ = {image: Spec("grid", (side, side, 3)), text: Spec("text", ())}
     model.encoders_ = dict(encoders)
     model.settings_ = {name: encoder.settings() for name, encoder in encoders.items()}
     module = model._make_module(Towers(build_encoders(model.encoders_, model.settings_, found.n_components)))

@@ -11,6 +11,7 @@ import numpy as np
 from polymodal.core.atomic import atomic_folder
 from polymodal.core.errors import ModalityError, NotFittedError, suggest
 from polymodal.core.estimator import Spec
+from polymodal.core.files import Files, ImageReader
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float
 from polymodal.retrieval.exact import Metric, normalize
@@ -336,20 +337,27 @@ def _blocks(ids: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
 def _batch(value: Any, spec: Spec) -> Any:
     """One value becomes a batch of one; a batch stays."""
     if isinstance(value, str | Path):
-        return [value] if spec.kind == "text" else [Path(value)]
+        return [value] if spec.kind == "text" else _paths([value], spec)
     if (
         isinstance(value, Sequence)
         and value
         and all(isinstance(v, str | Path) for v in value)
         and spec.kind != "text"
     ):
-        return [Path(v) for v in value]
+        return _paths(value, spec)
     if isinstance(value, np.ndarray | list) and spec.kind in ("vector", "grid", "sequence", "sound"):
         single = {"vector": 1, "sequence": 2, "sound": 1, "grid": max(2, len(spec.shape))}[spec.kind]
         axes = np.ndim(value) if isinstance(value, np.ndarray) or not _ragged(value) else 0
         if axes == single and (spec.kind != "vector" or spec.shape != (1,) or len(value) == 1):
             return [np.asarray(value)]
     return value
+
+
+def _paths(paths: Sequence[str | Path], spec: Spec) -> Any:
+    """Files to be read; pictures at the size that the model was fitted on."""
+    if spec.kind == "grid" and len(spec.shape) == 3 and spec.shape[2] == 3:
+        return Files(paths, ImageReader((spec.shape[0], spec.shape[1])))
+    return [Path(path) for path in paths]
 
 
 def _ragged(values: list[Any]) -> bool:

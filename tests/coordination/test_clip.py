@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from polymodal.config import build
 from polymodal.coordination import CLIP
 from polymodal.coordination._contrast import ContrastiveModule
 from polymodal.core import Modalities, Modality
@@ -164,6 +165,14 @@ def test_sigmoid_anchored_on_one_of_three(rng: np.random.Generator) -> None:
     assert CLIP(4, loss="sigmoid", training=one, random_state=0).fit(data[:6]).history_.loss[0] > 0
     with pytest.raises((ConfigError, TypeError), match="loss"):
         CLIP(4, loss="hinge").fit(data)  # type: ignore[arg-type]
+
+
+def test_a_configuration_names_the_loss_and_the_chunks() -> None:
+    model = build({"use": "CLIP", "loss": "sigmoid", "training": {"batch_size": 512, "chunk_size": 64}})
+    assert model.loss == "sigmoid"
+    assert model.training.chunk_size == 64
+    with pytest.raises(ConfigError, match="loss"):
+        build({"use": "CLIP", "loss": "hinge"})
 
 
 def test_early_stopping(rng: np.random.Generator) -> None:

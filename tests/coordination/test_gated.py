@@ -101,8 +101,7 @@ def test_gates_close_on_noise_that_only_the_other_modality_reveals(rng: np.rando
     gates = model.gates(held)["scene"].values()
     useful = np.where(left, gates[:, :4], gates[:, 4:]).mean()
     noisy = np.where(left, gates[:, 4:], gates[:, :4]).mean()
-    assert useful > 0.7
-    assert noisy < 0.3
+    assert useful > 3 * noisy  # only proportions matter: vectors are brought to length 1
     alone = model.gates(held.select("scene"))["scene"].values()
     assert (
         abs(

@@ -96,6 +96,9 @@ def cached_loss(
         draws.append(_random_state(device))
         with torch.no_grad(), precision():
             found.append(loss.embed(module, take_rows(batch, part).to(device)))
+    with torch.no_grad():  # what the first pass counted, the second counts again
+        for buffer, kept in statistics:
+            buffer.copy_(kept)
     leaves = {name: torch.cat([piece[name] for piece in found]).detach() for name in found[0]}
     found.clear()
     for leaf in leaves.values():
@@ -105,9 +108,6 @@ def cached_loss(
     after = _random_state(device)
 
     def finish() -> None:
-        with torch.no_grad():
-            for buffer, kept in statistics:
-                buffer.copy_(kept)
         for part, state in zip(parts, draws, strict=True):
             _set_random_state(device, state)
             with precision():

@@ -77,6 +77,7 @@ def test_any_coordination_with_text(model, words) -> None:
     other = ZeroShotClassifier(model, COLOURS[::-1], templates=["a {} thing", "the {} square"])
     assert other.predict(data).tolist() == found.predict(data).tolist()
     assert found.predict({"text": ["something red"]}, target="text").tolist() == ["red"]
+    assert all(type(name) is str for name in ZeroShotClassifier(model, np.array(COLOURS)).words)
     np.testing.assert_allclose(found.predict_proba(data).sum(1), 1)
 
 
@@ -156,6 +157,8 @@ def test_bad_models_and_data(model, words, rng) -> None:
         found.fit(data, y[:89])
     with pytest.raises(ModalityError, match="'image'; 1 of 90 lack it"):
         found.predict(data.without("image", [3]))
+    with pytest.raises(ModalityError, match="one row of 'image', got none"):
+        found.sensitivity(data[:0])
     with pytest.raises(ModalityError, match="Unknown modality 'pictures'"):
         found.predict({"pictures": data["image"]})
     with pytest.raises(ModalityError, match="Say target="):

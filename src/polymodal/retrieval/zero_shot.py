@@ -18,6 +18,7 @@ from polymodal.retrieval.wording import WordingReport
 
 PLACE = "{}"
 USUAL_TEMPERATURE = 0.07
+Classes = Sequence[str] | np.ndarray | Mapping[str, str | Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class ZeroShotClassifier:
     def __init__(
         self,
         model: Any,
-        classes: Sequence[str] | Mapping[str, str | Sequence[str]],
+        classes: Classes,
         *,
         templates: Sequence[str] = ("a photo of a {}.",),
         text: str | None = None,
@@ -242,6 +243,8 @@ class ZeroShotClassifier:
             raise ModalityError(
                 f"Unknown modality {name!r}: the data have {list(frame.names)}, the model {list(self._specs)}.{suggest(name, self._specs)}"
             )
+        if not len(frame):
+            raise ModalityError(f"ZeroShotClassifier needs at least one row of {name!r}, got none.")
         lacking = np.flatnonzero(~frame[name].present)
         if len(lacking):
             raise ModalityError(
@@ -263,10 +266,11 @@ class ZeroShotClassifier:
         return np.array([place[label] for label in labels], dtype=np.int64)
 
 
-def _words(classes: Sequence[str] | Mapping[str, str | Sequence[str]]) -> dict[str, tuple[str, ...]]:
+def _words(classes: Classes) -> dict[str, tuple[str, ...]]:
     names = list(classes)
     if isinstance(classes, str) or any(not isinstance(name, str) or not name for name in names):
         raise ConfigError(f"Classes are names, such as ['cat', 'dog'], got {classes!r}.")
+    names = [str(name) for name in names]  # numpy's strings too
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"Each class needs a name of its own, got {twice} twice.")

@@ -166,6 +166,13 @@ def test_saved_models_generate_the_same(rng: np.random.Generator, tmp_path: Path
     np.testing.assert_array_equal(made, again.generate(data.select("motor"), target="sensor"))
 
 
+def test_bfloat16_encoders_do(rng: np.random.Generator) -> None:
+    data = related(rng, 60)
+    half = Training(max_epochs=4, batch_size=30, precision="bfloat16", progress=False)
+    model = CoordinatedAutoencoder(2, training=half, random_state=0).fit(data)
+    assert model.history_.loss[-1] < model.history_.loss[0]
+
+
 def test_what_cannot_be_is_named(rng: np.random.Generator) -> None:
     data = related(rng, 20)
     model = CoordinatedAutoencoder(2, training=QUICK, random_state=0).fit(data)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,17 @@ def test_saved_models_are_the_same(rng: np.random.Generator, tmp_path: Path) -> 
     again = load(tmp_path / "model")
     np.testing.assert_array_equal(model.transform(data)["a"].values(), again.transform(data)["a"].values())
     np.testing.assert_array_equal(model.correlations_, again.correlations_)
+
+
+def test_bfloat16_encoders_and_patience(rng: np.random.Generator) -> None:
+    data = linear_pair(rng, 300)
+    training = Training(
+        max_epochs=30, batch_size=100, learning_rate=0.02, validation=0.3, patience=8, progress=False
+    )
+    full = DeepCCA(1, training=training, random_state=0).fit(data)
+    half = DeepCCA(1, training=replace(training, precision="bfloat16"), random_state=0).fit(data)
+    assert full.history_.validation_loss
+    assert half.correlations_[0] == pytest.approx(full.correlations_[0], abs=0.05)
 
 
 def test_bad_parameters_are_named(rng: np.random.Generator) -> None:

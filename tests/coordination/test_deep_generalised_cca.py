@@ -69,6 +69,15 @@ def test_reconstruction_and_small_batches_train(rng: np.random.Generator) -> Non
     assert np.isfinite(model.score(data))
 
 
+def test_bfloat16_encoders_do(rng: np.random.Generator) -> None:
+    data = three(rng, 120)
+    training = Training(
+        max_epochs=15, batch_size=60, learning_rate=0.02, precision="bfloat16", progress=False
+    )
+    model = DeepGeneralisedCCA(1, reconstruction=0.01, training=training, random_state=0).fit(data)
+    assert model.correlations_[0] > 0.5
+
+
 def test_more_components_than_rows_are_survived(rng: np.random.Generator) -> None:
     data = three(rng, 6)
     model = DeepGeneralisedCCA(8, training=QUICK, random_state=0).fit(data)

@@ -137,6 +137,13 @@ def test_saved_models_are_the_same(rng: np.random.Generator, tmp_path: Path) -> 
     np.testing.assert_array_equal(model.transform(data)["picture"].values(), again["picture"].values())
 
 
+def test_bfloat16_encoders_do(rng: np.random.Generator) -> None:
+    data = classes(rng, 60)[0]
+    half = Training(max_epochs=4, batch_size=30, precision="bfloat16", progress=False)
+    model = VisualSemanticEmbedding("word", training=half, random_state=0).fit(data)
+    assert model.history_.loss[-1] < model.history_.loss[0]
+
+
 def test_what_cannot_be_is_named(rng: np.random.Generator) -> None:
     data, _, _ = classes(rng, 20)
     with pytest.raises(ModalityError, match="Did you mean 'word'"):

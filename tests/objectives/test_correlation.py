@@ -178,6 +178,11 @@ def test_half_precision_is_computed_in_single(rng: np.random.Generator) -> None:
     assert inside.dtype == torch.float32
     assert inside.item() == pytest.approx(correlation_loss(a, b).item(), abs=1e-6)
     assert correlation_loss(a.bfloat16(), b.bfloat16()).dtype == torch.float32
+    S, _ = joint_covariance({"a": a, "b": b})
+    with torch.autocast("cpu", torch.bfloat16):
+        many, two = pencil_loss(S, [4, 3]), canonical_loss(S[:4, :4], S[4:, 4:], S[:4, 4:])
+    assert many.item() == pytest.approx(pencil_loss(S, [4, 3]).item(), abs=1e-6)
+    assert two.item() == pytest.approx(correlation_loss(a, b).item(), abs=1e-5)
 
 
 def test_large_means_and_large_scales_are_survived_in_float32(rng: np.random.Generator) -> None:

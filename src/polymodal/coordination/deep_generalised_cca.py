@@ -36,7 +36,7 @@ class DeepGeneralisedCCA(CorrelatedCoordination):
             modalities, mean over rows; needs vectors encoded by `MLPEncoder`.
         memory: Rows that the covariances of a training step stand for; None: 50 a component. A batch of as many rows or more stands
             for itself.
-        training: How to train.
+        training: How to train. The loss of held-out rows (`validation`) is of these rows by themselves: hold out many a component.
         random_state: Fixes weights, order of rows and held-out rows.
 
     Attributes:

@@ -148,7 +148,8 @@ def canonical_loss(
 ) -> Float[Tensor, ""]:
     """`correlation_loss` of given covariances, with its gradient with respect to them."""
     _check(reg, n_components, norm)
-    loss: Tensor = _Canonical.apply(S_aa, S_bb, S_ab, reg, norm, n_components)  # type: ignore[no-untyped-call]
+    with torch.autocast(S_ab.device.type, enabled=False):
+        loss: Tensor = _Canonical.apply(S_aa, S_bb, S_ab, reg, norm, n_components)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -160,7 +161,8 @@ def pencil_loss(
     k = min(sizes) if n_components is None else n_components
     if k > sum(sizes):
         raise ModalityError(f"{k} components need as many features, got views of {list(sizes)} features.")
-    loss: Tensor = _Pencil.apply(S, tuple(sizes), reg, k)  # type: ignore[no-untyped-call]
+    with torch.autocast(S.device.type, enabled=False):
+        loss: Tensor = _Pencil.apply(S, tuple(sizes), reg, k)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -147,13 +147,19 @@ def test_what_does_not_fit_is_refused_by_sentence(rng):
         align(a[:4], b, DTW(window=Itakura(1.2)))
     with pytest.raises(ModalityError, match="advance 0.5 to 2 frames per frame of a, but 3 and 9"):
         align(a[:3], b, DTW(step="symmetric_p1"))
+    with pytest.raises(ModalityError, match="step='symmetric_p05' would do"):
+        align(a[:3], b[:7], DTW(step="symmetric_p1"))
+    with pytest.raises(ModalityError, match=r"SakoeChiba\(radius=\d, .* would do"):
+        align(a[:6], b[:9], DTW(step="asymmetric", window=SakoeChiba(1)))
     with pytest.raises(ModalityError, match="no one path"):
         align(a, b, DTW(features="independent"))
     with pytest.raises(ModalityError, match="Did you mean 'symmetric2'"):
         DTW(step="symetric2")
     with pytest.raises(ModalityError, match="Unknown metric 'manhattan'"):
         DTW("manhattan")
-    with pytest.raises(ModalityError, match="whole matrix of costs, 1000000 x 1000000"):
+    with pytest.raises(
+        ModalityError, match="function makes, of 1000000 x 1000000 elements would take 7,451 GiB"
+    ):
         align(np.zeros(10**6), np.zeros(10**6), DTW(cdist))
     with pytest.raises(ModalityError, match="1 of 6 are zero"):
         align(np.concatenate([a[:5], np.zeros((1, 2))]), b, DTW("cosine"))
@@ -161,6 +167,61 @@ def test_what_does_not_fit_is_refused_by_sentence(rng):
         align_costs(-np.ones((2, 2)))
     with pytest.raises(ModalityError, match="Ragged of 2"):
         align(Ragged.of([a, b]), b)
+
+
+def test_missing_frames_are_refused_left_out_or_free(rng):
+    a, b = rng.normal(size=(30, 3)), rng.normal(size=(25, 3))
+    holes = a.copy()
+    holes[[4, 5, 20]] = np.nan
+    with pytest.raises(
+        ModalityError, match=r"Sequence a holds NaN .* frame 4 \(then 5, 20\).*missing='drop'"
+    ):
+        align(holes, b)
+    kept = np.delete(a, [4, 5, 20], axis=0)
+    for metric in METRICS:
+        for convention in ("sum", "root"):
+            without = align(kept, b, DTW(metric, convention=convention))
+            dropped, method = (
+                DTW(metric, convention=convention, missing="drop"),
+                DTW(metric, convention=convention, missing="free"),
+            )
+            found = align(holes, b, dropped)
+            assert found.cost == without.cost == pytest.approx(dtw_distance(holes, b, dropped))
+            assert found.normalised_cost == without.normalised_cost
+            np.testing.assert_array_equal(
+                np.delete(np.arange(30), [4, 5, 20])[without.path[:, 0]], found.path[:, 0]
+            )
+            assert (found.length_a, found.length_b) == (30, 25)
+            free = align(holes, b, method)
+            assert free.cost == pytest.approx(dtw_distance(holes, b, method))
+            for filling in (a, np.where(np.isnan(holes), 0.5, a), np.where(np.isnan(holes), 9.0, a)):
+                assert free.cost <= dtw_distance(filling, b, DTW(metric, convention=convention)) + 1e-12
+            assert set(range(30)) == set(free.path[:, 0])
+    alone = DTW("sqeuclidean", features="independent", missing="free")
+    each = [dtw_distance(holes[:, f], b[:, f], DTW("sqeuclidean", missing="free")) for f in range(3)]
+    assert dtw_distance(holes, b, alone) == pytest.approx(sum(each))
+
+
+def test_missing_frames_in_windows_and_all_pairs(rng):
+    a, b = rng.normal(size=(20, 2)), rng.normal(size=(20, 2))
+    holes, other = a.copy(), b.copy()
+    holes[[3, 11, 12]] = np.nan
+    other[7] = np.nan
+    for missing in ("drop", "free"):
+        method = DTW(window=SakoeChiba(4), missing=missing)
+        found = align(holes, other, method)
+        assert (abs(found.path[:, 0] - found.path[:, 1]) <= 4).all()  # frames keep their numbers
+        table = pairwise_dtw([holes, a], [other, b], method)
+        np.testing.assert_allclose(table[0], [found.cost, dtw_distance(holes, b, method)])
+        assert table[1, 1] == pytest.approx(dtw_distance(a, b, DTW(window=SakoeChiba(4))))
+    with pytest.raises(ModalityError, match="among the frames that are present"):
+        align(holes, other, DTW(window=SakoeChiba(0), missing="drop"))
+    part = a.copy()
+    part[6, 0] = np.nan
+    with pytest.raises(ModalityError, match="first in frame 6.*not in part"):
+        align(part, b, DTW(missing="drop"))
+    with pytest.raises(ModalityError, match="no frame that is not NaN"):
+        align(np.full((3, 2), np.nan), b, DTW(missing="free"))
 
 
 def test_a_quarter_of_a_million_frames_in_a_narrow_window_need_no_matrix():

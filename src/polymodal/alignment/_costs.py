@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from polymodal.alignment import _kernels as k
+from polymodal.alignment._limits import check_dense
 from polymodal.core.errors import ModalityError
 from polymodal.core.ragged import Ragged
-from polymodal.core.typing import Float, Int
+from polymodal.core.typing import Bool, Float, Int
 
 Metric = str | Callable[[Any, Any], Any]  # one of _METRICS, or a function of all frames
 
@@ -21,7 +22,6 @@ Rows = tuple[
 ]  # frames of a and of b, and their squared lengths
 
 FEW_CELLS = 2**12
-LARGEST_MATRIX = 2**28  # cells: 2 GiB of costs
 
 # metric -> what is added up over features, what is done with the sum, and that for squared costs
 _METRICS: dict[str, tuple[int, int, int]] = {
@@ -137,6 +137,13 @@ def reversed_frames(flat: np.ndarray, length: int) -> np.ndarray:
 
 def frames(sequence: Any, name: str) -> tuple[Float[np.ndarray, "t d"], float]:
     """A sequence as frames by features, and its frames per second (1 where unknown)."""
+    x, rate = numbers(sequence, name)
+    finite(x, np.ones(len(x), dtype=bool), name)
+    return x, rate
+
+
+def numbers(sequence: Any, name: str) -> tuple[Float[np.ndarray, "t d"], float]:
+    """As `frames`, whatever the numbers are."""
     rate = 1.0
     if isinstance(sequence, Ragged):
         if len(sequence) != 1:
@@ -150,14 +157,22 @@ def frames(sequence: Any, name: str) -> tuple[Float[np.ndarray, "t d"], float]:
         raise ModalityError(
             f"Sequence {name} must hold numbers, (frames,) or (frames, features), at least one; got {x.dtype} of shape {x.shape}."
         )
-    x = np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float64)
-    bad = ~np.isfinite(x).all(axis=1)
-    if bad.any():
+    return np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float64), rate
+
+
+def finite(x: Float[np.ndarray, "t d"], present: Bool[np.ndarray, " t"], name: str) -> None:
+    """Refuse a sequence with NaN or infinity in a frame that should be there."""
+    bad = np.flatnonzero(present & ~np.isfinite(x).all(axis=1))
+    if len(bad):
+        whole = np.isnan(x[bad]).all()
         raise ModalityError(
-            f"Sequence {name} holds NaN or infinity in {bad.sum()} of {len(x)} frames, first in frame {int(bad.argmax())}. A missing frame "
-            f"has no distance: drop those frames, or fill them in, before aligning."
-        )
-    return x, rate
+            f"Sequence {name} holds NaN or infinity in {len(bad)} of {len(x)} frames, first in frame {bad[0]}"
+            + (f" (then {', '.join(map(str, bad[1:6]))}{', ...' if len(bad) > 6 else ''})" if len(bad) > 1 else "")
+            + ". A missing frame has no distance: "
+            + ("DTW(missing='drop') leaves such frames out, 'free' lets them match anything at no cost; " if whole else
+               "a frame may be missing as a whole (DTW(missing='drop') leaves frames of NaN alone out), not in part; ")
+            + "or fill them in before aligning."
+        )  # fmt: skip
 
 
 def same_features(a: np.ndarray, b: np.ndarray) -> None:
@@ -201,7 +216,8 @@ def of_sequences(
 ) -> CellCosts:
     """Costs of the cells of two sequences; a function is called once, with both."""
     if callable(metric):
-        check_size(len(a), len(b))
+        instead = "A named metric ('euclidean', 'sqeuclidean', 'cityblock', 'cosine') needs none."
+        check_dense(len(a), len(b), "The matrix of costs that a metric given as a function makes,", instead)
         return of_matrix(metric(a, b), squared=squared, shape=(len(a), len(b)))
     same_features(a, b)
     kind, post = codes(metric, squared)
@@ -236,13 +252,4 @@ def matrix(
     same_features(a, b)
     codes(metric, False)
     x, y = (lay_out([s], metric).T for s in (a, b))
-    return np.maximum(cdist(x, y, metric), 0.0)
-
-
-def check_size(n: int, m: int) -> None:
-    """Refuse a matrix of costs that would not fit."""
-    if n * m > LARGEST_MATRIX:
-        raise ModalityError(
-            f"A metric given as a function needs the whole matrix of costs, {n} x {m} = {n * m * 8 / 2**30:.0f} GiB (at most "
-            f"{LARGEST_MATRIX * 8 / 2**30:.0f}). A named metric ('euclidean', 'sqeuclidean', 'cityblock', 'cosine') needs none."
-        )
+    return np.asarray(np.maximum(cdist(x, y, metric), 0.0))

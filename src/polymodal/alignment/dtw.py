@@ -11,6 +11,7 @@ import numpy as np
 
 from polymodal.alignment import _costs
 from polymodal.alignment._costs import CellCosts, Metric
+from polymodal.alignment._missing import Gapped, Remaining, free_costs, gapped
 from polymodal.alignment._pairs import all_pairs, in_threads
 from polymodal.alignment._paths import Problem, shortest_path, stepped_cost, stepped_path, sweep_forward
 from polymodal.alignment.answer import Alignment
@@ -18,6 +19,12 @@ from polymodal.alignment.steps import StepPattern
 from polymodal.alignment.windows import Itakura, SakoeChiba, Window, checked, holds_path, whole
 from polymodal.core.errors import ModalityError
 from polymodal.core.typing import Float, Int
+
+FEW_ENOUGH = 2**22  # cells up to which a refusal looks for what would do
+LOOSER = {
+    "symmetric": ("symmetric_p2", "symmetric_p1", "symmetric_p05", "symmetric2"),
+    "asymmetric": ("asymmetric_p2", "asymmetric_p1", "asymmetric_p05", "asymmetric_p0"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class DTW:
         convention: "sum" of distances, or "root" of the sum of squared distances. The path may differ, not only the number.
         features: "dependent": one path for all features. "independent": each feature warped by itself, costs added (no single path).
 
+        missing: What frames of NaN alone mean: "refuse" them; "drop": they are in no pair, and cost nothing (a window still counts them);
+            "free": they go with any frame at cost 0, in the matrix of all costs.
+
     Complexity: O(n m) time; O((n + m) d) memory for the cost, and for the path under step "symmetric1"; other paths O(m sqrt(n)).
 
     Relations:
@@ -43,6 +53,8 @@ class DTW:
         * convention "root" = the square root of the cost under the squared metric.
         * one feature: euclidean = cityblock, dependent = independent.
         * metric "sqeuclidean": independent <= dependent.
+        * missing "free": at most the cost with those frames filled in, whatever the filling.
+        * missing "drop", no window: the cost of the sequences without those frames.
 
     References: Sakoe & Chiba 1978; Hirschberg 1975 (linear memory); Shokoohi-Yekta et al. 2017 (dependent, independent).
     """
@@ -54,6 +66,7 @@ class DTW:
     open_end: bool = False
     convention: Literal["sum", "root"] = "sum"
     features: Literal["dependent", "independent"] = "dependent"
+    missing: Literal["refuse", "drop", "free"] = "refuse"
 
     def __post_init__(self) -> None:
         self.pattern  # noqa: B018 (an unknown name is refused here, not at first use)
@@ -62,6 +75,7 @@ class DTW:
         for name, value, known in (
             ("convention", self.convention, ("sum", "root")),
             ("features", self.features, ("dependent", "independent")),
+            ("missing", self.missing, ("refuse", "drop", "free")),
         ):
             if value not in known:
                 raise ModalityError(f"DTW needs {name} to be one of {known}, got {value!r}.")
@@ -81,6 +95,8 @@ class DTW:
             raise ModalityError(
                 "DTW(features='independent') warps each feature by itself, so there is no one path. Ask dtw_distance for its cost."
             )
+        if self.missing != "refuse":
+            return self._align_gapped(gapped(a, "a"), gapped(b, "b"))
         (x, rate_a), (y, rate_b) = _costs.frames(a, "a"), _costs.frames(b, "b")
         return self._align(_costs.of_sequences(x, y, self.metric, squared=self._squared), rate_a, rate_b)
 
@@ -90,6 +106,8 @@ class DTW:
 
     def distance(self, a: Any, b: Any) -> float:
         """The cost alone, in O(n + m) memory; see `dtw_distance`."""
+        if self.missing != "refuse":
+            return self._distance_gapped(gapped(a, "a"), gapped(b, "b"))
         (x, _), (y, _) = _costs.frames(a, "a"), _costs.frames(b, "b")
         return self._distance(x, y)
 
@@ -100,6 +118,35 @@ class DTW:
             parts = [alone._total(alone._problem_of(x[:, [f]], y[:, [f]])) for f in range(x.shape[1])]
             return self._finish(float(np.sum(parts)))
         return self._finish(self._total(self._problem_of(x, y)))
+
+    def _align_gapped(self, a: Gapped, b: Gapped) -> Alignment:
+        _costs.same_features(a.values, b.values)
+        if self.missing == "free":
+            costs = _costs.of_matrix(free_costs(a, b, self.metric), squared=self._squared)
+            return self._align(costs, a.rate, b.rate)
+        found = self._among(a, b).align(a.values[a.present], b.values[b.present])
+        path = np.stack([a.rows[found.path[:, 0]], b.rows[found.path[:, 1]]], axis=1)
+        return Alignment.of_path(
+            path, (len(a.values), len(b.values)), self, cost=found.cost, normalised_cost=found.normalised_cost, rates=(a.rate, b.rate)
+        )  # fmt: skip
+
+    def _distance_gapped(self, a: Gapped, b: Gapped) -> float:
+        _costs.same_features(a.values, b.values)
+        if self.missing == "drop":
+            return self._among(a, b)._distance(a.values[a.present], b.values[b.present])
+        apart = self.features == "independent"
+        pieces = [slice(f, f + 1) for f in range(a.values.shape[1])] if apart else [slice(None)]
+        total = 0.0
+        for piece in pieces:
+            x, y = (replace(s, values=s.values[:, piece]) for s in (a, b))
+            costs = _costs.of_matrix(free_costs(x, y, self.metric), squared=self._squared)
+            total += self._total(self._problem(costs))
+        return self._finish(total)
+
+    def _among(self, a: Gapped, b: Gapped) -> DTW:
+        """The method for the frames that are there."""
+        window = None if self.window is None else Remaining(self.window, a.present, b.present)
+        return replace(self, window=window, missing="refuse")
 
     @property
     def _squared(self) -> bool:
@@ -145,13 +192,30 @@ class DTW:
         if not least <= slope <= most and not (self.open_begin or self.open_end):
             return ModalityError(
                 f"The step pattern lets b advance {least:.3g} to {most:.3g} frames per frame of a, but {n} and {m} frames "
-                f"need {slope:.3g}. "
-                "Use a looser pattern, resample one sequence, or open the ends."
+                f"need {slope:.3g}. {self._would_do(p)}Use a looser pattern, resample one sequence, or open the ends."
             )
         return ModalityError(
             f"The step pattern has no path through {n} by {m} frames" + (f" within {self.window}" if self.window else "")
-            + ". Use a wider window, a looser pattern ('symmetric1' crosses any window that holds a path), or open the ends."
+            + f". {self._would_do(p)}Use a wider window, a looser pattern ('symmetric1' crosses any window that holds a path), or open the "
+            "ends."
         )  # fmt: skip
+
+    def _would_do(self, p: Problem) -> str:
+        """A wider window, or else a looser pattern of the same kind, that has a path: a sentence; nothing where none was found."""
+        n, m = p.costs.shape
+        wider = self.window
+        while isinstance(wider, SakoeChiba | Itakura) and n * m <= FEW_ENOUGH:
+            if (wider.radius if isinstance(wider, SakoeChiba) else wider.slope) > n + m:
+                break
+            wider = wider.wider(n, m)
+            bounds = checked(wider, n, m)
+            if np.isfinite(stepped_cost(replace(p, first=bounds[0], last=bounds[1]), self.pattern)):
+                return f"{wider} would do. "
+        symmetric = self.pattern.normalisation == "both"
+        for name in LOOSER["symmetric" if symmetric else "asymmetric"] if n * m <= FEW_ENOUGH else ():
+            if np.isfinite(stepped_cost(p, StepPattern.named(name))):
+                return f"step='{name}' would do. "
+        return ""
 
     def _total(self, p: Problem) -> float:
         """The accumulated cost, before the convention's root."""
@@ -251,6 +315,8 @@ def pairwise_dtw(
         * entry (i, j) = dtw_distance(x[i], other[j], method).
     """
     method = method or DTW()
+    if method.missing != "refuse":
+        return _pairwise_gapped(_sequences(x), None if other is None else _sequences(other), method, n_jobs)
     a = [_costs.frames(s, f"x[{i}]")[0] for i, s in enumerate(_sequences(x))]
     b = a if other is None else [_costs.frames(s, f"other[{i}]")[0] for i, s in enumerate(_sequences(other))]
     out = np.zeros((len(a), len(b)))
@@ -265,6 +331,17 @@ def pairwise_dtw(
     )
     out = np.sqrt(out) if method.convention == "root" else out
     return out + out.T if mirrored else out
+
+
+def _pairwise_gapped(
+    x: Sequence[Any], other: Sequence[Any] | None, method: DTW, n_jobs: int | None
+) -> Float[np.ndarray, "n m"]:
+    """Pair by pair: each has frames of its own missing, and so a window of its own."""
+    a = [gapped(s, f"x[{i}]") for i, s in enumerate(x)]
+    b = a if other is None else [gapped(s, f"other[{i}]") for i, s in enumerate(other)]
+    pairs = [(s, t) for s in a for t in b]
+    costs = in_threads(lambda pair: method._distance_gapped(*pair), pairs, n_jobs or os.cpu_count() or 1)
+    return np.array(costs, dtype=np.float64).reshape(len(a), len(b))
 
 
 def _sequences(x: Any) -> Sequence[Any]:

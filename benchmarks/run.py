@@ -23,6 +23,7 @@ PARTS = (
     "deep_cca",
     "info_nce",
     "dtw",
+    "transport",
     "search",
     "tensor_fusion",
     "vit",
@@ -39,7 +40,7 @@ PEERLESS = {
 ENVIRONMENTS = {
     "POLYMODAL_BENCH_PYTHON": (
         ".venv-bench",
-        ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python"],
+        ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python", "POT", "geomloss"],
     ),
     "POLYMODAL_BENCH_AEON_PYTHON": (".venv-bench-aeon", ["aeon"]),  # wants another numpy
 }

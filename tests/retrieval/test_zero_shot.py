@@ -150,7 +150,7 @@ def test_bad_classes_and_templates(model) -> None:
 
 def test_bad_models_and_data(model, words, rng) -> None:
     data, y = words
-    found = ZeroShotClassifier(model, COLOURS)
+    found = ZeroShotClassifier(model, COLOURS, templates=["a {}", "the {}"])
     with pytest.raises(ModalityError, match="'pink'\\] are no classes"):
         found.score(data, np.array(["pink"] * 90))
     with pytest.raises(ModalityError, match="90 rows, 89 labels"):

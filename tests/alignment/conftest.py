@@ -86,21 +86,23 @@ def every_state_path(
 ) -> tuple[float, np.ndarray, np.ndarray, tuple[int, ...], float]:
     """All state paths of a chain: log-likelihood, posteriors, expected transitions, the best path, its log-probability."""
     n, k = log_b.shape
-    probability = {}
-    for path in itertools.product(range(k), repeat=n):
-        p = start[path[0]] * (1.0 if end is None else end[path[-1]])
-        p *= np.prod([transitions[i, j] for i, j in itertools.pairwise(path)])
-        probability[path] = p * np.exp(sum(log_b[t, s] for t, s in enumerate(path)))
-    total = sum(probability.values())
-    posteriors, pairs = np.zeros((n, k)), np.zeros((k, k))
-    for path, p in probability.items():
-        for t, s in enumerate(path):
-            posteriors[t, s] += p / total
-        for i, j in itertools.pairwise(path):
-            pairs[i, j] += p / total
-    best = max(probability, key=probability.__getitem__)
+    logarithms = {}
     with np.errstate(divide="ignore"):
-        return float(np.log(total)), posteriors, pairs, best, float(np.log(probability[best]))
+        log_start, log_a = np.log(start), np.log(transitions)
+        log_end = np.zeros(k) if end is None else np.log(end)
+    for path in itertools.product(range(k), repeat=n):
+        steps = sum(log_a[i, j] for i, j in itertools.pairwise(path))
+        frames = sum(log_b[t, s] for t, s in enumerate(path))
+        logarithms[path] = log_start[path[0]] + steps + frames + log_end[path[-1]]
+    best = max(logarithms, key=logarithms.__getitem__)
+    total = float(np.logaddexp.reduce(list(logarithms.values())))
+    posteriors, pairs = np.zeros((n, k)), np.zeros((k, k))
+    for path, p in logarithms.items():
+        for t, s in enumerate(path):
+            posteriors[t, s] += np.exp(p - total)
+        for i, j in itertools.pairwise(path):
+            pairs[i, j] += np.exp(p - total)
+    return total, posteriors, pairs, best, float(logarithms[best])
 
 
 @pytest.fixture(name="every_state_path")

@@ -15,7 +15,7 @@ ONE = np.array([0, 5])
 
 
 @pytest.mark.parametrize("forbidden", [0.0, 0.5])
-@pytest.mark.parametrize("scale", [1.0, 60.0])
+@pytest.mark.parametrize("scale", [1.0, 60.0, 250.0])
 def test_equal_to_every_path(rng, every_state_path, forbidden, scale):
     for _ in range(10):
         a = rng.dirichlet(np.ones(3), size=3) * (rng.random((3, 3)) >= forbidden) + np.eye(3) * 0.01

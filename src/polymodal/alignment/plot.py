@@ -101,7 +101,7 @@ def plot_matches(
     ax.plot(t, x, label="a", linewidth=2)
     ax.plot(u, y, label="b", linewidth=2)
     ax.set(xlabel="seconds" if (alignment.rate_a, alignment.rate_b) != (1.0, 1.0) else "frame", yticks=[])
-    ax.legend(loc="upper right", frameon=False)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0)
     return ax
 
 
@@ -115,8 +115,8 @@ def plot_coupling(
 ) -> Any:
     """Draw the weight of every pair, dark where large: a map of attention, of posteriors, of what is transported.
 
-    With labels (words) the first element of a stands at the top; without them times run upwards and to the right, as in `plot_path`.
-    Dots mark the pairs of the path.
+    With labels (words) the first element of a stands at the top, and dots mark the pairs of the path; without them times run upwards
+    and to the right, as in `plot_path`.
 
     Args:
         alignment: What `align` gave.
@@ -151,11 +151,9 @@ def plot_coupling(
         extent=(left, right, bottom, top),
         interpolation="nearest",
     )
-    at = alignment.path if named else alignment.times() + np.array(starts)
-    if named or len(at) <= max(lengths):
-        ax.plot(at[:, 1], at[:, 0], ".", color="tab:orange", markersize=6 if named else 2)
     if labels_a is not None and labels_b is not None:
         _check("labels", (len(labels_a), len(labels_b)), lengths)
+        ax.plot(alignment.path[:, 1], alignment.path[:, 0], ".", color="tab:orange", markersize=6)
         ax.set_yticks(range(lengths[0]), labels_a)
         ax.set_xticks(range(lengths[1]), labels_b, rotation=45, ha="right", rotation_mode="anchor")
     else:
@@ -179,6 +177,7 @@ def plot_words(alignment: Alignment, words_a: Sequence[str], words_b: Sequence[s
         The axes.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.collections import LineCollection
 
     _check("words", (len(words_a), len(words_b)), (alignment.length_a, alignment.length_b))
     ax = plt.gca() if ax is None else ax
@@ -187,18 +186,18 @@ def plot_words(alignment: Alignment, words_a: Sequence[str], words_b: Sequence[s
     x, y = (c + (width - c[-1] - len(words[-1]) / 2) / 2 for c, words in ((x, words_a), (y, words_b)))
     cells = alignment.coupling.tocoo()
     path = {(int(i), int(j)) for i, j in alignment.path}
-    largest = max(float(cells.data.max(initial=0.0)), 1e-300)
-    for i, j, weight in zip(cells.row.tolist(), cells.col.tolist(), cells.data.tolist(), strict=True):
-        strength = weight / largest
-        if (i, j) in path or strength >= LEAST_LINE:
-            ax.plot(
-                [x[i], y[j]],
-                [0.85, 0.15],
-                color="tab:blue" if (i, j) in path else "0.6",
-                linewidth=0.4 + 2.6 * strength,
-                alpha=0.25 + 0.75 * strength,
-                zorder=2 if (i, j) in path else 1,
+    strength = cells.data / max(float(cells.data.max(initial=0.0)), 1e-300)
+    linked = np.array([(i, j) in path for i, j in zip(cells.row, cells.col, strict=True)], dtype=bool)
+    for chosen, colour in ((~linked & (strength >= LEAST_LINE), "0.6"), (linked, "tab:blue")):
+        ends = zip(x[cells.row[chosen]], y[cells.col[chosen]], strict=True)
+        ax.add_collection(
+            LineCollection(
+                [[(start, 0.85), (end, 0.15)] for start, end in ends],
+                colors=colour,
+                linewidths=0.4 + 2.6 * strength[chosen],
+                alpha=0.25 + 0.75 * strength[chosen] if chosen.any() else None,
             )
+        )
     for centres, words, height in ((x, words_a, 0.92), (y, words_b, 0.08)):
         for centre, word in zip(centres, words, strict=True):
             ax.text(centre, height, word.replace("$", r"\$"), ha="center", va="center", family="monospace")

@@ -141,7 +141,7 @@ def align(
         settings = AlignSettings(
             parameters=parameters,
             window=window,
-            normalise=normalise,  # type: ignore[arg-type]
+            normalise=normalise,
             rule=rule,
             train=None if train_a is None or train_b is None else (train_a, train_b),
             tolerance=tolerance,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class AlignSettings:
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     window: str | None = None
-    normalise: Literal["each", "both", "none"] | None = None
+    normalise: str | None = None
     rule: str = "grow-diag-final-and"
     train: tuple[str | Path, str | Path] | None = None
     tolerance: float = 0.0

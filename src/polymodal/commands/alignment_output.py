@@ -139,16 +139,30 @@ def _frames_pictures(pair: Pair, method: str) -> dict[str, Draw]:
     starts = _starts(pair)
     curve_a, curve_b = (_curve(s, f)[::k] for s, f, k in ((pair.a, x, stride[0]), (pair.b, y, stride[1])))
 
+    frames = (pair.alignment.rate_a, pair.alignment.rate_b) == (1.0, 1.0)
+
     def matches(ax: Any) -> None:
         plot_matches(fine, curve_a, curve_b, ax, starts=starts)
         ax.set_title(what, fontsize=9, loc="left")
+        if frames:
+            ax.set_xlabel("frame")
 
-    pictures: dict[str, Draw] = {
-        "path.png": ((4.6, 4.0), lambda ax: plot_path(small, costs, ax, starts=starts)),
-        "matches.png": ((7.0, 3.2), matches),
-    }
+    def square(ax: Any) -> None:
+        ax.locator_params(nbins=5)
+        if frames:  # thinning has made a rate of frame numbers
+            ax.set(xlabel="b (frame)", ylabel="a (frame)")
+
+    def path(ax: Any) -> None:
+        plot_path(small, costs, ax, starts=starts)
+        square(ax)
+
+    def coupling(ax: Any) -> None:
+        plot_coupling(small, ax=ax, starts=starts)
+        square(ax)
+
+    pictures: dict[str, Draw] = {"path.png": ((4.6, 4.0), path), "matches.png": ((7.0, 3.2), matches)}
     if np.any(pair.alignment.coupling.data != 1):
-        pictures["coupling.png"] = ((5.0, 4.0), lambda ax: plot_coupling(small, ax=ax, starts=starts))
+        pictures["coupling.png"] = ((5.0, 4.0), coupling)
     return pictures
 
 

@@ -284,11 +284,11 @@ def _read_array(path: Path, wanted: str | None) -> Signal:
             f"{path} holds several arrays that could be aligned, {shapes}. Choose one: --array {next(iter(found))}."
         )
     ((name, values),) = found.items()
-    frames = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    if not frames.size:
+    if not values.size:
         raise DataError(
             f"{path}: array {name!r} is empty, shape {list(values.shape)}. There is nothing to align."
         )
+    frames = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     features = tuple(f"{name}[{k}]" for k in range(frames.shape[1])) if frames.shape[1] > 1 else (name,)
     _all_finite(path, frames, features, "frame", first=0)
     rate = next((float(arrays[k]) for k in (f"{name}.rate", "rate") if k in arrays and arrays[k].size == 1), None)  # fmt: skip
@@ -301,11 +301,11 @@ def _read_array(path: Path, wanted: str | None) -> Signal:
 
 def _load(path: Path) -> dict[str, Num[np.ndarray, "..."] | Any]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {path.stem: loaded}
-        with loaded as archive:
-            return {key: archive[key] for key in archive.files}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {path.stem: loaded}
+            return {key: loaded[key] for key in loaded.files}
     except (ValueError, zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
         if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise DataError(

@@ -1,7 +1,7 @@
-"""InfoNCE forward and backward: the tiled loss beside the materialised loss of open_clip's `ClipLoss`.
+"""InfoNCE and the sigmoid loss, forward and backward: in tiles, beside the materialised losses of open_clip (`ClipLoss`, `SigLipLoss`).
 
-open_clip imports torchvision, which is not everywhere; its published formula is therefore written out here (one
-process: two products, two cross-entropies). Each contender runs in a process of its own, on the same seeded
+open_clip imports torchvision, which is not everywhere; its published formulas are therefore written out here (one process: two
+products and two cross-entropies; one product and one log-sigmoid). Each contender runs in a process of its own, on the same seeded
 unit vectors; seconds are processor seconds on one thread, best of several; MiB are the peak above the input.
 
     python benchmarks/bench_info_nce.py            # N = 8,192 and 16,384
@@ -18,20 +18,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-PEER = "open_clip ClipLoss (formula)"
+PEERS = {"InfoNCE": "open_clip ClipLoss (formula)", "sigmoid": "open_clip SigLipLoss (formula)"}
 LOG_SCALE = 2.6592600  # ln(1 / 0.07)
 
 
 def run(sizes: tuple[tuple[int, int], ...] = ((8192, 512), (16384, 512))) -> list[dict[str, Any]]:
     """One row per size: seconds, memory, and the largest relative difference of loss and gradients."""
     rows = []
-    for n, d in sizes:
-        ours, peer = _measure("ours", n, d), _measure("peer", n, d)
+    for loss, (n, d) in ((loss, size) for loss in PEERS for size in sizes):
+        ours, peer = _measure("ours", loss, n, d), _measure("peer", loss, n, d)
         rows.append(
             {
-                "work": f"InfoNCE forward + backward, N = {n:,}, d = {d}",
+                "work": f"{loss} forward + backward, N = {n:,}, d = {d}",
                 "ours_s": ours["seconds"],
-                "peer": PEER,
+                "peer": PEERS[loss],
                 "peer_s": peer["seconds"],
                 "ratio": peer["seconds"] / ours["seconds"],
                 "ours_mib": ours["mib"],
@@ -44,26 +44,39 @@ def run(sizes: tuple[tuple[int, int], ...] = ((8192, 512), (16384, 512))) -> lis
     return rows
 
 
-def _measure(who: str, n: int, d: int) -> dict[str, Any]:
+def _measure(who: str, loss: str, n: int, d: int) -> dict[str, Any]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--contender", who, str(n), str(d)]
+    command = [sys.executable, __file__, "--contender", who, loss, str(n), str(d)]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
 
-def _contend(who: str, n: int, d: int) -> dict[str, Any]:
+def _contend(who: str, kind: str, n: int, d: int) -> dict[str, Any]:
     import torch
     from torch.nn import functional
 
-    from polymodal.objectives import info_nce
+    from polymodal.objectives import info_nce, sigmoid_loss
 
     def clip_loss(a: torch.Tensor, b: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         per_image, per_text = scale * a @ b.T, scale * b @ a.T
         labels = torch.arange(len(a))
         return (functional.cross_entropy(per_image, labels) + functional.cross_entropy(per_text, labels)) / 2
 
+    def tiled_sigmoid(a: torch.Tensor, b: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        return sigmoid_loss(a, b, scale=scale, bias=-10.0)
+
+    def siglip_loss(a: torch.Tensor, b: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        a, b = (
+            functional.normalize(a, dim=1),
+            functional.normalize(b, dim=1),
+        )  # as ours does, and CLIP's encoders
+        sign = 2 * torch.eye(len(a)) - 1
+        return -functional.logsigmoid(sign * (scale * a @ b.T - 10.0)).sum() / len(a)
+
     def loss(a: torch.Tensor, b: torch.Tensor, log_scale: torch.Tensor) -> torch.Tensor:
+        if kind == "sigmoid":
+            return (siglip_loss if who == "peer" else tiled_sigmoid)(a, b, log_scale.exp())
         if who == "peer":
             return clip_loss(a, b, log_scale.exp())
         return info_nce(a, b, temperature=(-log_scale).exp(), normalize=False)
@@ -104,7 +117,7 @@ def _status(field: str) -> int:
 
 def main() -> None:
     if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        print(json.dumps(_contend(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))))
         return
     rows = run(((int(sys.argv[1]), int(sys.argv[2])),)) if len(sys.argv) > 2 else run()
     print("| work | ours cpu-s | peer cpu-s | times faster | ours MiB | peer MiB | memory | agreement |")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from polymodal.core.errors import ModalityError
 from polymodal.core.typing import Float, Int
@@ -65,14 +67,7 @@ def sigmoid_loss(
     friends = Positives.of(rows if codes_a is None else codes_a, rows if codes_b is None else codes_b)
     size = block or max(1, _BLOCK // n)
     with torch.autocast(a.device.type, enabled=False):
-        if size >= n:
-            total = _softplus_sum(a, b, t, c)
-        else:
-            parts = [
-                checkpoint(_softplus_sum, x, b, t, c, use_reentrant=False, preserve_rng_state=False)
-                for x in torch.split(a, size)
-            ]
-            total = torch.stack(parts).sum()
+        total: Tensor = _SoftplusSum.apply(a, b, t, c, size)  # type: ignore[no-untyped-call]
         agreement = t * (a * friends.sum_over(b)).sum() + c * friends.counts(a.detach()).sum()
     return (total - agreement) / n
 
@@ -95,8 +90,34 @@ def sigmoid_loss_reference(
     return -functional.logsigmoid(sign * logits).sum() / len(a)
 
 
-def _softplus_sum(a: Tensor, b: Tensor, t: Tensor, c: Tensor) -> Tensor:
-    return -functional.logsigmoid(-torch.addmm(c.reshape(1, 1), a * t, b.T)).sum()
+class _SoftplusSum(torch.autograd.Function):
+    """Sum of log(1 + exp(t <a_i, b_j> + c)) over all i and j, a block of rows at a time; blocks are computed again going back."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, t: Tensor, c: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(a, b, t, c)
+        ctx.size = size
+        total = a.new_zeros(())
+        for x in torch.split(a, size):
+            total -= functional.logsigmoid(torch.addmm(-c.reshape(1, 1), x * -t, b.T)).sum()
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, t, c = ctx.saved_tensors
+        grad_a, grad_b = torch.empty_like(a), torch.zeros_like(b)
+        grad_t, grad_c = torch.zeros_like(t), torch.zeros_like(c)
+        for start in range(0, len(a), ctx.size):
+            rows = slice(start, start + ctx.size)
+            x = a[rows]
+            share = torch.addmm(c.reshape(1, 1), x * t, b.T).sigmoid_().mul_(grad)
+            grad_c += share.sum()
+            drawn = share @ b
+            grad_t += (drawn * x).sum()
+            grad_a[rows] = drawn * t
+            grad_b.addmm_(share.T, x * t)
+        return grad_a, grad_b, grad_t, grad_c, None
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -199,8 +199,8 @@ class GatedCoordination(LearnedCoordination):
         ConfigError: `n_components` out of range.
 
     Complexity:
-        Of an epoch: one pass of every encoder over the rows, and O(B n_components) gates a row and pair for batches of B: more than
-        `CLIP`'s products by a factor of about ten. B x B scores are held.
+        Of an epoch: one pass of every encoder over the rows, and O(B n_components) gates a row and pair for batches of B, each
+        with an exponential: more work than the products of `CLIP`. B x B scores are held.
 
     Relations:
         * transform of one modality equals that column of transform of all, on rows that lack the others.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.commands.models import open_model
 from polymodal.commands.sources import (
     Source,
     check_output,
@@ -20,7 +21,6 @@ from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities
 from polymodal.datasets.dataset import Dataset
 from polymodal.datasets.writers import write
-from polymodal.persistence import load
 
 SUFFIXES = (".npz", ".parquet")
 
@@ -69,7 +69,7 @@ def embed_data(
         raise ConfigError(
             f"Vectors are written to {' or '.join(SUFFIXES)}, got {place}. Give the output one of these endings."
         )
-    fitted = load(model)
+    fitted = open_model(model)
     dataset, notes = read_for_model(source, model, list(modalities_of(fitted)))
     empty = empty_rows(dataset.data)
     if empty.any():

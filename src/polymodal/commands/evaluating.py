@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polymodal.commands.models import open_model
 from polymodal.commands.sources import (
     Reading,
     Source,
@@ -26,7 +27,6 @@ from polymodal.datasets.dataset import Dataset
 from polymodal.evaluation.classification import accuracy, r2
 from polymodal.evaluation.intervals import Interval
 from polymodal.evaluation.report import RetrievalReport, retrieval_report
-from polymodal.persistence import load
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def evaluate_model(
         ModelFormatError: no model.
         DataError: data that cannot be read.
     """
-    fitted = load(model)
+    fitted = open_model(model)
     reading = Reading.of(model)
     dataset, notes = read_for_model(source, model, list(modalities_of(fitted)))
     dataset, which = _choose(dataset, rows, reading, notes)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from polymodal.commands.models import open_model
 from polymodal.commands.sources import Source, check_output, modalities_of, read_for_model
 from polymodal.core.atomic import atomic_folder, recover
 from polymodal.core.errors import DataError, ModalityError
@@ -20,7 +21,7 @@ from polymodal.core.modalities import Modalities
 from polymodal.core.requirements import Requirements
 from polymodal.core.texts import Texts
 from polymodal.datasets.dataset import Dataset
-from polymodal.persistence import MODEL_FILE, load
+from polymodal.persistence import MODEL_FILE
 from polymodal.retrieval.lance import TABLE
 from polymodal.retrieval.layout import RESERVED
 from polymodal.retrieval.retriever import Retriever
@@ -117,7 +118,7 @@ def build_index(
         dataset = Dataset(_vectors_only(dataset, notes), dataset.metadata, name=dataset.name)
         fitted = Given().fit(dataset.data)
     else:
-        fitted = load(model)
+        fitted = open_model(model)
         dataset, notes = read_for_model(source, model, list(modalities_of(fitted)))
     metadata = entry_metadata(dataset, notes)
     with atomic_folder(place) as temporary:
@@ -177,7 +178,7 @@ def open_index(folder: str | Path, model: str | Path | None = None) -> tuple[Dis
     if model is None and own and (place / MODEL).is_dir():
         model = place / MODEL
     store = DiskIndex.open(place / VECTORS if own else place)
-    return store, None if model is None else load(model)
+    return store, None if model is None else open_model(model)
 
 
 def entry_metadata(dataset: Dataset, notes: list[str]) -> dict[str, list[Any]]:

@@ -23,6 +23,7 @@ PARTS = (
     "deep_cca",
     "info_nce",
     "dtw",
+    "soft_dtw",
     "transport",
     "search",
     "tensor_fusion",

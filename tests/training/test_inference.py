@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from polymodal.training import infer
+from polymodal.core import Modalities
+from polymodal.training import infer, report_progress
 
 
 def test_row_order_any_batch_size_and_the_mode_comes_back(problem: Any) -> None:
@@ -28,3 +29,49 @@ def test_row_order_any_batch_size_and_the_mode_comes_back(problem: Any) -> None:
     assert module.training
     assert not module.drop.training
     assert infer(module, predict, problem.data[:0], collates=problem.arguments()["collates"]) == {}
+
+
+def test_long_embeddings_are_reported_on_a_terminal_only(rng, monkeypatch):
+    seen = []
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            return len(text)
+
+        def flush(self):
+            return None
+
+    data = Modalities({"x": rng.normal(size=(10, 3))})
+    module = torch.nn.Linear(3, 2)
+
+    def embed():
+        infer(
+            module,
+            lambda m, b: {"z": m(b.columns["x"].values)},
+            data,
+            collates={"x": lambda v: torch.as_tensor(v, dtype=torch.float32)},
+            batch_size=4,
+        )
+
+    class Bar:
+        def __init__(self, title):
+            seen.append(title)
+
+        def __call__(self, progress):
+            seen.append((progress.done, progress.total))
+
+        def close(self):
+            seen.append("closed")
+
+    monkeypatch.setattr("polymodal.training.progress._Bar", Bar)
+    embed()
+    assert seen == []
+    monkeypatch.setattr("sys.stderr", Terminal())
+    embed()
+    assert seen == ["Embedding 10 rows", (1, 3), (2, 3), (3, 3), "closed"]
+    with report_progress(seen.append):  # a listener counts training steps, and no others
+        embed()
+    assert len(seen) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -12,6 +13,7 @@ from polymodal.core.errors import ModalityError
 from polymodal.core.modalities import Modalities
 from polymodal.training.batches import Batch, Batches, Collate, split_rows
 from polymodal.training.devices import choose_device
+from polymodal.training.progress import Progress, embedding_reports
 
 
 def infer(
@@ -45,9 +47,10 @@ def infer(
     module.eval().to(there)
     parts: dict[str, list[np.ndarray]] = {}
     try:
-        with torch.inference_mode():
-            batches = Batches(data, collates, keep_bytes=0)
-            for batch in batches.iterate(split_rows(np.arange(len(data)), batch_size)):
+        with torch.inference_mode(), embedding_reports(len(data)) as report:
+            rows = split_rows(np.arange(len(data)), batch_size)
+            for done, batch in enumerate(Batches(data, collates, keep_bytes=0).iterate(rows), start=1):
+                report(Progress(done, len(rows), 1, math.nan))
                 for name, tensor in function(module, batch.to(there)).items():
                     parts.setdefault(name, []).append(_array(tensor))
     finally:

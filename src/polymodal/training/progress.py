@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,14 @@ def progress_reports(title: str, show: bool | None) -> Iterator[Report]:
         bar.close()
 
 
+def embedding_reports(rows: int) -> AbstractContextManager[Report]:
+    """The function to call after each batch that is embedded: a bar on a terminal; nothing elsewhere, nor within `report_progress`, whose
+    listener counts training steps.
+    """
+    quiet = _listener.get() is not None or not sys.stderr.isatty()
+    return nullcontext(lambda progress: None) if quiet else progress_reports(f"Embedding {rows:,} rows", None)
+
+
 class _Bar:
     """A rich bar that appears once a job has taken two seconds."""
 
@@ -82,7 +91,8 @@ class _Bar:
             if time.monotonic() - self._begin < PATIENCE_SECONDS:
                 return
             self._open(progress.total)
-        text = f"{self._title} epoch {progress.epoch}, loss {progress.loss:.4f}"
+        told = "" if math.isnan(progress.loss) else f" epoch {progress.epoch}, loss {progress.loss:.4f}"
+        text = self._title + told
         self._bar.update(self._task, completed=progress.done, description=text)
 
     def _open(self, total: int) -> None:

@@ -49,8 +49,8 @@ def test_all_files_agree(arrays, tmp_path):
 
 
 def test_texts_are_drawn_as_rows_of_words(tmp_path):
-    (tmp_path / "a.txt").write_text("das Haus\ndas Buch\n" + "wort " * 70 + "\n")
-    (tmp_path / "b.txt").write_text("the house\nthe book\n" + "word " * 65 + "\n")
+    (tmp_path / "a.txt").write_text("das Haus\ndas Buch\nein Buch\n")
+    (tmp_path / "b.txt").write_text("the house\nthe book\na book\n")
     found = align_files(tmp_path / "a.txt", tmp_path / "b.txt", output=tmp_path / "out")
     assert found.files == ("matches.csv", "alignment.json", "matches.png", "coupling.png")
     rows = list(csv.DictReader((tmp_path / "out" / "matches.csv").read_text(encoding="utf-8").splitlines()))

@@ -123,7 +123,7 @@ def compare(
     assert isinstance(first.b, Signal)
     rate = first.b.rate
     notes.append(
-        f"distances from {len(truth.pairs)} true pairs are in {'seconds' if rate else 'frames'} of b, within: at most {tolerance:g}"
+        f"distances from {len(truth.pairs)} true pairs are in {'seconds' if rate else 'frames'} of b, to the nearest frame; within: at most {tolerance:g}"
     )
     found = path_error(first.alignment.path, truth.pairs, rate_b=rate or 1.0, tolerance=tolerance)
     return {"mean": found.mean, "median": found.median, "worst": found.worst, "within": found.within}

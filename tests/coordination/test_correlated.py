@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from polymodal.coordination._correlated import CorrelationModule, blocks_of
-from polymodal.coordination._decoders import Decoders
 from polymodal.core import Modalities
 from polymodal.core.moments import moments
+from polymodal.encoders.decoders import Decoders
 from polymodal.nn.towers import Towers
 
 

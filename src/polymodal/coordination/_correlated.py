@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polymodal.coordination._decoders import Decoders, check_decodable
 from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss, embed_stored
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.moments import Moments, moments
 from polymodal.core.typing import Bool, Float
+from polymodal.encoders.decoders import Decoders, check_decodable
 from polymodal.evaluation.correlation import pairwise_correlations
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.correlation import joint_covariance

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polymodal.coordination._decoders import Decoders, decodable, decode
 from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss
 from polymodal.core.errors import ConfigError, ModalityError, suggest
 from polymodal.core.modalities import Modalities
@@ -19,6 +18,7 @@ from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
+from polymodal.encoders.decoders import Decoders, decodable, decode
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.training.batches import Batch
 from polymodal.training.options import Training

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from polymodal.coordination._decoders import Decoders, check_decodable, decodable, decode
 from polymodal.core import Modalities
 from polymodal.core.errors import ModalityError
 from polymodal.encoders import ConvEncoder, MLPEncoder
+from polymodal.encoders.decoders import Decoders, check_decodable, decodable, decode
 from polymodal.training.batches import Column
 
 

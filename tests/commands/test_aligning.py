@@ -192,6 +192,15 @@ def test_what_does_not_fit_is_said(arrays, tmp_path):
         align_files(a, b, settings=AlignSettings({"metrik": "cosine"}))
     with pytest.raises(ModalityError, match="euclidian"):
         align_files(a, b, settings=AlignSettings({"metric": "euclidian"}))
+    with pytest.raises(ConfigError, match="given by --window"):
+        align_files(a, b, settings=AlignSettings({"window": 5}))
+    for method, wrong in (
+        ("ctw", {"n_components": 1.5}),
+        ("ctw", {"initial": "x"}),
+        ("assignment", {"max_cost": "x"}),
+    ):
+        with pytest.raises(PolymodalError):
+            align_files(a, b, method=method, settings=AlignSettings(wrong))
     with pytest.raises(ConfigError, match="frames need none"):
         align_files(a, b, settings=AlignSettings(train=("x.txt", "y.txt")))
     with pytest.raises(ConfigError, match="--normalise both needs"):
@@ -222,6 +231,36 @@ def test_an_output_that_exists_is_left(arrays, tmp_path):
     with pytest.raises(DataError):
         align_files(a, tmp_path / "no.npy", output=tmp_path / "never")
     assert not (tmp_path / "never").exists()
+
+
+def test_columns_are_compared_by_name(tmp_path, rng):
+    x = rng.normal(size=(9, 2))
+    for name, header, values in (("a", "x,y", x), ("b", "y,x", x[:, ::-1]), ("c", "p,q", x)):
+        np.savetxt(tmp_path / f"{name}.csv", values, delimiter=",", header=header, comments="")
+    same = align_files(tmp_path / "a.csv", tmp_path / "b.csv")
+    assert same.cost == pytest.approx(0.0, abs=1e-9)
+    assert any("compared by name" in note for note in same.notes)
+    other = align_files(tmp_path / "a.csv", tmp_path / "c.csv")
+    assert other.cost == pytest.approx(0.0, abs=1e-9)
+    assert any("in order: x with p, y with q" in note for note in other.notes)
+
+
+def test_a_recording_and_as_many_columns_of_numbers_are_not_compared_directly(tunes, tmp_path, rng):
+    np.save(tmp_path / "other.npy", rng.normal(size=(50, 32)))
+    found = align_files(tunes[0], tmp_path / "other.npy")
+    assert found.method == "ctw"
+    assert any("a recording and numbers" in note for note in found.notes)
+
+
+def test_one_sequence_within_another(tmp_path):
+    t = np.linspace(0, 20, 200)
+    np.save(tmp_path / "whole.npy", np.c_[np.sin(t), np.cos(0.7 * t)])
+    np.save(tmp_path / "part.npy", np.c_[np.sin(t), np.cos(0.7 * t)][60:110])
+    settings = AlignSettings({"open_begin": True, "open_end": True}, normalise="none")
+    found = align_files(tmp_path / "part.npy", tmp_path / "whole.npy", settings=settings)
+    assert found.first[0]["index_b"] == 60
+    assert found.last[-1]["index_b"] == 109
+    assert found.coverage_b == 0.25
 
 
 def test_rates_reach_the_alignment(tunes):

@@ -44,6 +44,8 @@ def test_one_direction_and_parameters(texts):
     assert found.pairs[0].alignment.cost == model.align("das Haus", "the house").cost
     with pytest.raises(ConfigError, match="ibm1 does not take"):
         align_files(*texts, method="ibm1", settings=AlignSettings({"gamma": 1.0}))
+    with pytest.raises(ConfigError, match="hmm does not take"):
+        align_files(*texts, settings=AlignSettings({"n_iter": "x"}))
     with pytest.raises(ConfigError, match="Did you mean 'union'"):
         align_files(*texts, settings=AlignSettings(rule="unoin"))
 

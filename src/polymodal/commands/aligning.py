@@ -151,16 +151,33 @@ def align_signals(
         raise ConfigError("--train-a and --train-b are sentences to learn words from; frames need none.")
     notes = [*a.notes, *b.notes]
     features = a.frames.shape[1], b.frames.shape[1]
-    name = method or ("dtw" if features[0] == features[1] else "ctw")
+    alike = features[0] == features[1] and a.kind == b.kind
+    name = method or ("dtw" if alike else "ctw")
     if method is None and name == "ctw":
-        notes.append(
-            f"{features[0]} and {features[1]} features: canonical time warping (ctw) looks for directions that agree"
+        what = (
+            f"{features[0]} and {features[1]} features"
+            if features[0] != features[1]
+            else "a recording and numbers"
         )
+        notes.append(f"{what}: canonical time warping (ctw) looks for directions that agree")
+    if alike and a.features != b.features and features[0] > 1:
+        b = _in_order(a, b, notes)
     x, y = _normalised(a, b, settings, notes)
     found = _method(name, features, a, b, settings)
     alignment = _run(found, name, (x, a.rate), (y, b.rate), settings)
     compared = dataclasses.replace(a, frames=x), dataclasses.replace(b, frames=y)
     return [Pair(alignment, *compared)], name, _described(alignment.method), notes
+
+
+def _in_order(a: Signal, b: Signal, notes: list[str]) -> Signal:
+    """B with its columns in the order of a's where the names are the same."""
+    if sorted(a.features) == sorted(b.features):
+        order = [b.features.index(name) for name in a.features]
+        notes.append("columns are compared by name; their order differs")
+        return dataclasses.replace(b, frames=b.frames[:, order], features=a.features)
+    shown = ", ".join(f"{x} with {y}" for x, y in list(zip(a.features, b.features, strict=True))[:3])
+    notes.append(f"columns are compared in order: {shown}{', ...' if len(a.features) > 3 else ''}")
+    return b
 
 
 def _described(method: Any) -> str:
@@ -222,6 +239,10 @@ def _method(name: str, features: tuple[int, int], a: Signal, b: Signal, settings
     made = getattr(importlib.import_module(f"polymodal.alignment.{module}"), cls)
     known = [f.name for f in dataclasses.fields(made)] if dataclasses.is_dataclass(made) else []
     given = dict(settings.parameters)
+    if "window" in given:
+        raise ConfigError(
+            "A window is given by --window, in frames of b or in seconds, not among the parameters."
+        )
     if settings.window is not None:
         if "window" not in known:
             raise ConfigError(f"--window is for dtw and ctw; {name} has none. Leave it out.")
@@ -285,3 +306,7 @@ def _run(
                 "--method ctw, which learns directions that agree, or gromov_wasserstein, which compares distances within each."
             ) from None
         raise
+    except (TypeError, ValueError, AttributeError) as error:
+        if not settings.parameters:
+            raise
+        raise ConfigError(f"{name} does not take {dict(settings.parameters)} ({error}).") from error

@@ -51,7 +51,14 @@ def align_sentences(
         notes.append(
             "that is few: rare words are linked by chance; thousands of pairs are usual (--train-a, --train-b)"
         )
-    model.fit(lines_a, lines_b)
+    try:
+        model.fit(lines_a, lines_b)
+    except (TypeError, ValueError) as error:
+        if not settings.parameters:
+            raise
+        raise ConfigError(
+            f"{name} does not take the parameters {dict(settings.parameters)} ({error})."
+        ) from error
     pairs = [Pair(model.align(x, y), x, y, k) for k, x, y in kept]
     return pairs, name, repr(model), notes
 

@@ -289,7 +289,7 @@ def _read_array(path: Path, wanted: str | None) -> Signal:
             f"{path}: array {name!r} is empty, shape {list(values.shape)}. There is nothing to align."
         )
     frames = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    features = tuple(f"{name}[{k}]" for k in range(frames.shape[1])) if frames.shape[1] > 1 else (name,)
+    features = tuple(f"feature {k}" for k in range(frames.shape[1])) if frames.shape[1] > 1 else (name,)
     _all_finite(path, frames, features, "frame", first=0)
     rate = next((float(arrays[k]) for k in (f"{name}.rate", "rate") if k in arrays and arrays[k].size == 1), None)  # fmt: skip
     if rate is not None and not 0 < rate < np.inf:

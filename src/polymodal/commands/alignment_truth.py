@@ -122,8 +122,9 @@ def compare(
         return _shares(match_scores(first.alignment.path, truth.pairs, tolerance=int(tolerance)))
     assert isinstance(first.b, Signal)
     rate = first.b.rate
+    unit = "seconds" if rate else "frames"
     notes.append(
-        f"distances from {len(truth.pairs)} true pairs are in {'seconds' if rate else 'frames'} of b, to the nearest frame; within: at most {tolerance:g}"
+        f"distances from {len(truth.pairs)} true pairs are in {unit} of b, to the nearest frame; within: at most {tolerance:g}"
     )
     found = path_error(first.alignment.path, truth.pairs, rate_b=rate or 1.0, tolerance=tolerance)
     return {"mean": found.mean, "median": found.median, "worst": found.worst, "within": found.within}

@@ -54,13 +54,3 @@ def test_the_height_of_the_strips_does_not_matter(rng, height, features):
     for j in range(m):
         truth = recursion(np.where(inside, costs, np.inf)[:, : j + 1])
         assert row[j + 1] == pytest.approx(truth)
-
-
-def test_where_nothing_can_be_written_kernels_are_compiled_all_the_same(monkeypatch):
-    def njit(cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(k.numba, "njit", njit)
-    assert k._jit(recursion) is recursion

@@ -13,25 +13,15 @@ No annotations here: the compiler infers types.
 
 from __future__ import annotations
 
-import inspect
-
-import numba
 import numpy as np
+
+from polymodal.alignment._compile import compiled
 
 SQUARES, ABSOLUTES, PRODUCTS, MATRIX = 0, 1, 2, 3  # what is added up over features
 PLAIN, ROOT, SQUARE, COSINE, COSINE_SQUARE = 0, 1, 2, 3, 4  # what is done with the sum
 U = np.uint64
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"nnan", "nsz", "contract", "reassoc", "arcp"}}
-
-
-def _jit(function):
-    """Compile at first use and keep the result on disk; a check of shapes wrapped around every function (under test) is taken off."""
-    bare = inspect.unwrap(function)
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(bare)
-    except RuntimeError:  # neither the package's folder nor the user's can be written
-        return numba.njit(**_OPTIONS)(bare)
+_jit = compiled({"nnan", "nsz", "contract", "reassoc", "arcp"})
 
 
 @_jit

@@ -13,24 +13,14 @@ infers types.
 
 from __future__ import annotations
 
-import inspect
-
-import numba
 import numpy as np
+
+from polymodal.alignment._compile import compiled
 
 TINY = 1e-280  # below this a sum of products may have lost terms
 LOST = 1e-200  # the same for a sum over pairs of states
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"nsz", "contract", "reassoc"}}
-
-
-def _jit(function):
-    """Compile at first use and keep the result on disk; a check of shapes wrapped around every function (under test) is taken off."""
-    bare = inspect.unwrap(function)
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(bare)
-    except RuntimeError:  # neither the package's folder nor the user's can be written
-        return numba.njit(**_OPTIONS)(bare)
+_jit = compiled({"nsz", "contract", "reassoc"})
 
 
 @_jit

@@ -7,14 +7,12 @@ n = 4,000 read 12.8 GB: about 1.3 s at 10 GB/s, and five rebuilt kernels 0.5 s. 
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
 
+from polymodal.alignment._compile import compiled
 from polymodal.core.errors import ConvergenceWarning
 from polymodal.core.typing import Float
 
@@ -57,21 +55,7 @@ def _step_by_rows(kernel, p, q, u, v, lift_u, lift_v, power, columns):  # type: 
     return missed, least, most
 
 
-def _compiled(function: Any) -> Any:
-    """Compiled at first use and kept on disk; a check of shapes wrapped around every function (under test) is taken off."""
-    options: dict[str, Any] = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"nsz", "contract", "reassoc", "arcp"},
-    }
-    bare = inspect.unwrap(function)
-    try:
-        return numba.njit(cache=True, **options)(bare)
-    except RuntimeError:  # no folder for the cache can be written
-        return numba.njit(**options)(bare)
-
-
-_step = _compiled(_step_by_rows)
+_step = compiled({"nsz", "contract", "reassoc", "arcp"})(_step_by_rows)
 
 
 @dataclass(eq=False)

@@ -71,8 +71,9 @@ def progress_reports(title: str, show: bool | None) -> Iterator[Report]:
 
 
 def embedding_reports(rows: int) -> AbstractContextManager[Report]:
-    """The function to call after each batch that is embedded: a bar on a terminal; nothing elsewhere, nor within `report_progress`, whose
-    listener counts training steps.
+    """The function to call after each batch that is embedded: a bar on a terminal, nothing elsewhere.
+
+    Nor within `report_progress`, whose listener counts training steps.
     """
     quiet = _listener.get() is not None or not sys.stderr.isatty()
     return nullcontext(lambda progress: None) if quiet else progress_reports(f"Embedding {rows:,} rows", None)

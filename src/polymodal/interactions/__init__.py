@@ -16,5 +16,8 @@ __getattr__, __dir__, __all__ = attach(
         "Coefficient": "regression",
         "Comparison": "regression",
         "Slope": "regression",
+        "multivariate_interaction": "multivariate",
+        "MultivariateInteraction": "multivariate",
+        "Step": "multivariate",
     },
 )

@@ -150,24 +150,26 @@ class InteractionRegression:
             variance = float(cov[own, own] + 2 * v * cov[own, 3] + v**2 * cov[3, 3])
             error = float(np.sqrt(max(variance, 0.0)))
             p = float(tail(abs(estimate) / error)) if error > 0 else float(estimate == 0)
-            found.append(Slope(v, estimate, error, estimate - quantile * error, estimate + quantile * error, p))
+            found.append(
+                Slope(v, estimate, error, estimate - quantile * error, estimate + quantile * error, p)
+            )
         return tuple(found)
 
     def sentence(self) -> str:
         """What was found, in words that need no statistics course."""
         a, b, y = self.names
-        what = y if self.event is None else f"the log odds of {y} = {self.event}"
+        what = f"{y} changes" if self.event is None else f"the log odds of {y} = {self.event} change"
         test, product = self.comparisons[1], self.full[f"{a}:{b}"]
         if test.p < 1 - self.level:
-            parts = [f"by {s} per unit of {a} where {b} = {number(s.at)}" for s in self.slopes()]
+            parts = [f"by {s} per unit of {a} where {b} = {s.at:.4g}" for s in self.slopes()]
             return (
-                f"{a} and {b} interact: {what} changes {_and(parts)}. Each unit of {b} changes the slope of {a} by {product} "
+                f"{a} and {b} interact: {what} {_and(parts)}. Each unit of {b} changes the slope of {a} by {product} "
                 f"({test}; intervals of {self.level:.0%})."
             )
         rung = self.rungs[1]
         return (
             f"No interaction of {a} and {b} was found ({test}; each unit of {b} changes the slope of {a} by {product}). "
-            f"Without one, {what} changes by {rung[a]} per unit of {a} and by {rung[b]} per unit of {b} "
+            f"Without one, {what} by {rung[a]} per unit of {a} and by {rung[b]} per unit of {b} "
             f"(intervals of {self.level:.0%})."
         )
 
@@ -178,8 +180,12 @@ class InteractionRegression:
         for term in terms:
             cells = ["" if term not in {c.name for c in r.coefficients} else str(r[term]) for r in self.rungs]
             rows.append([term, *cells])
-            rows.append(["", *(p_text(r[term].p) if cell else "" for r, cell in zip(self.rungs, cells, strict=True))])
-        rows.append(["R2" if self.family == "linear" else "McFadden R2", *(f"{r.r2:.3f}" for r in self.rungs)])
+            rows.append(
+                ["", *(p_text(r[term].p) if cell else "" for r, cell in zip(self.rungs, cells, strict=True))]
+            )
+        rows.append(
+            ["R2" if self.family == "linear" else "McFadden R2", *(f"{r.r2:.3f}" for r in self.rungs)]
+        )
         rows.append(["against the fit to the left", "", *(str(c) for c in self.comparisons)])
         return markdown_table([f"n = {len(self.y)}", *(r.formula for r in self.rungs)], rows)
 
@@ -201,7 +207,7 @@ class InteractionRegression:
             lines = [middle, middle - width, middle + width]
             if self.family == "logistic":
                 lines = [1 / (1 + np.exp(-line)) for line in lines]
-            (drawn,) = ax.plot(grid, lines[0], label=f"{b} = {number(v)}")
+            (drawn,) = ax.plot(grid, lines[0], label=f"{b} = {v:.4g}")
             ax.fill_between(grid, lines[1], lines[2], color=drawn.get_color(), alpha=0.2, linewidth=0)
         ax.set(xlabel=a, ylabel=y if self.event is None else f"share of {y} = {self.event}")
         ax.legend(frameon=False)
@@ -213,8 +219,8 @@ class InteractionRegression:
 
 def interaction_regression(
     a: Num[np.ndarray, " n"],
-    b: Num[np.ndarray, " n"],
-    y: Shaped[np.ndarray, " n"],
+    b: Num[np.ndarray, " m"],
+    y: Shaped[np.ndarray, " k"],
     *,
     family: Family = "linear",
     level: float = 0.95,
@@ -258,16 +264,27 @@ def interaction_regression(
         raise ModalityError(f"names needs three different names, of a, b and y, got {names}.")
     x_a, x_b = _numbers(names[0], a), _numbers(names[1], b)
     response, event = _response(names[2], y, family)
+    if not len(x_a) == len(x_b) == len(response):
+        raise ModalityError(
+            f"interaction_regression needs one row axis, got {len(x_a)} rows of {names[0]!r}, {len(x_b)} of {names[1]!r} and "
+            f"{len(response)} of {names[2]!r}."
+        )
     if len(response) < 5:
         raise ModalityError(f"interaction_regression needs at least 5 rows, got {len(response)}.")
     rungs = []
-    formulas = [f"{names[2]} ~ {names[0]}", f"{names[2]} ~ {names[0]} + {names[1]}", f"{names[2]} ~ {names[0]} * {names[1]}"]
+    formulas = [
+        f"{names[2]} ~ {names[0]}",
+        f"{names[2]} ~ {names[0]} + {names[1]}",
+        f"{names[2]} ~ {names[0]} * {names[1]}",
+    ]
     for k, formula in enumerate(formulas, start=1):
         design = _design(x_a, x_b, k)
         _check_rank(design, names)
         rungs.append(_fit(formula, design, response, family, level, names))
     total = float(((response - response.mean()) ** 2).sum())
-    steps = [_compare(small, large, family, total) for small, large in zip(rungs[:-1], rungs[1:], strict=True)]
+    steps = [
+        _compare(small, large, family, total) for small, large in zip(rungs[:-1], rungs[1:], strict=True)
+    ]
     return InteractionRegression(
         (rungs[0], rungs[1], rungs[2]), (steps[0], steps[1]), family, level, names, x_a, x_b, response, event
     )
@@ -355,7 +372,9 @@ def _numbers(name: str, values: np.ndarray) -> Float[np.ndarray, " n"]:
             "Leave those rows out of a, b and y."
         )
     if len(x) and np.ptp(x) == 0:
-        raise ModalityError(f"{name!r} is constant ({x[0]:g} on every row): its effect cannot be told. Leave it out.")
+        raise ModalityError(
+            f"{name!r} is constant ({x[0]:g} on every row): its effect cannot be told. Leave it out."
+        )
     return x
 
 
@@ -363,7 +382,9 @@ def _response(name: str, y: np.ndarray, family: Family) -> tuple[Float[np.ndarra
     values = np.asarray(y)
     if family == "linear":
         if values.dtype.kind not in "biuf":
-            raise ModalityError(f"{name!r} needs numbers for family='linear', got {values.dtype}. Classes: family='logistic'.")
+            raise ModalityError(
+                f"{name!r} needs numbers for family='linear', got {values.dtype}. Classes: family='logistic'."
+            )
         return _numbers(name, values), None
     classes, codes = np.unique(values, return_inverse=True)
     if len(classes) != 2:
@@ -385,7 +406,9 @@ def _check_rank(design: np.ndarray, names: tuple[str, str, str]) -> None:
             "apart. Leave one out, or collect rows on which they differ."
         )
     if len(design) <= design.shape[1]:
-        raise ModalityError(f"{design.shape[1]} coefficients need more than {design.shape[1]} rows, got {len(design)}.")
+        raise ModalityError(
+            f"{design.shape[1]} coefficients need more than {design.shape[1]} rows, got {len(design)}."
+        )
 
 
 def _and(parts: Sequence[str]) -> str:

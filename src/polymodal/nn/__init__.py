@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = attach(
         "masked_mean": "pooling",
         "sine_positions": "positions",
         "FourierFeatures": "positions",
+        "product_of_experts": "experts",
         "Towers": "towers",
     },
 )

@@ -5,8 +5,12 @@
 * `sigmoid_loss`: every pair its own yes-or-no question (SigLIP; memory linear in the rows)
 * `pairwise_loss`: any of them over pairs of several modalities, of which rows may lack some
 * `decorrelation_loss`: two parts of a representation should share nothing linear
+* `row_orthogonality_loss`, `cross_covariance_loss`, `difference_loss` and `subspace_loss`: other ways for two parts not to overlap
+* `ClubPenalty` and `AdversarialPenalty`: what one part says about another, beyond the linear, by a network that keeps up with them
+* `AugmentedLagrangian`: a constraint that holds, by multipliers that ascend
 * `similarity_loss`: one minus the similarity of partners
 * `correlation_loss` and `generalised_correlation_loss`: minus the canonical correlations of two, or more, sets of features
+* `normal_divergence`, `normal_log_density`, `divergence_terms`: terms of the evidence lower bound
 * `temporal_cycle_loss`: from a frame to the other sequence and back to itself
 """
 
@@ -25,9 +29,23 @@ __getattr__, __dir__, __all__ = attach(
         "sigmoid_loss": "sigmoid",
         "sigmoid_loss_reference": "sigmoid",
         "decorrelation_loss": "decorrelation",
+        "row_orthogonality_loss": "orthogonality",
+        "cross_covariance_loss": "orthogonality",
+        "difference_loss": "orthogonality",
+        "subspace_loss": "orthogonality",
+        "ClubPenalty": "redundancy",
+        "AdversarialPenalty": "redundancy",
+        "Redundancy": "redundancy",
+        "reverse_gradient": "redundancy",
+        "AugmentedLagrangian": "augmented_lagrangian",
         "similarity_loss": "similarity",
         "correlation_loss": "correlation",
         "generalised_correlation_loss": "correlation",
+        "normal_divergence": "elbo",
+        "normal_log_density": "elbo",
+        "draw_normal": "elbo",
+        "divergence_terms": "elbo",
+        "DivergenceTerms": "elbo",
         "temporal_cycle_loss": "cycle_consistency",
     },
 )

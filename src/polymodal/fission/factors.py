@@ -79,7 +79,7 @@ def factor_scores(
     n, r = len(present), loadings[0].shared.shape[0]
     shared = np.zeros((n, r))
     private = [np.zeros((n, part.private.shape[0])) for part in loadings]
-    for rows, here in _patterns(present):
+    for rows, here in patterns(present):
         widths = [private[m].shape[1] for m in here]
         design = np.zeros((r + sum(widths), sum(loadings[m].mean.size for m in here)))
         design[:r] = np.hstack([loadings[m].shared for m in here])
@@ -96,7 +96,7 @@ def factor_scores(
     return shared, private
 
 
-def _patterns(present: np.ndarray) -> Iterator[tuple[np.ndarray, list[int]]]:
+def patterns(present: np.ndarray) -> Iterator[tuple[np.ndarray, list[int]]]:
     """Rows by which modalities they have; rows that have none are left out."""
     kinds, which = np.unique(present, axis=0, return_inverse=True)
     for i, kind in enumerate(kinds):

@@ -11,6 +11,7 @@
 * `similarity_loss`: one minus the similarity of partners
 * `correlation_loss` and `generalised_correlation_loss`: minus the canonical correlations of two, or more, sets of features
 * `normal_divergence`, `normal_log_density`, `divergence_terms`: terms of the evidence lower bound
+* `matching_game`, `maximum_mean_discrepancy`: the distribution of codes should be that of a prior
 * `temporal_cycle_loss`: from a frame to the other sequence and back to itself
 """
 
@@ -46,6 +47,8 @@ __getattr__, __dir__, __all__ = attach(
         "draw_normal": "elbo",
         "divergence_terms": "elbo",
         "DivergenceTerms": "elbo",
+        "matching_game": "prior_matching",
+        "maximum_mean_discrepancy": "prior_matching",
         "temporal_cycle_loss": "cycle_consistency",
     },
 )

@@ -84,7 +84,7 @@ class _Iterate:
         self.stuck = False
 
     def _logs(self) -> tuple[np.ndarray, np.ndarray]:
-        """log sum_k e_ijk, and e_ijk over its sum."""
+        """Log sum_k e_ijk, and e_ijk over its sum."""
         z = self.alpha[:, None, :] + self.beta[None, :, :]
         top = np.where(self.pairs, z.max(2), 0.0)
         e = np.exp(z - top[:, :, None])
@@ -105,7 +105,9 @@ class _Iterate:
         complementary = np.where(self.pairs, product + d_u * d_t - target, 0.0)
         d_z, d_t, d_u = self._direction(solve, share, residual, complementary)
         furthest = max(np.abs(d_z[0]).max(), np.abs(d_z[1]).max())
-        length = min(1.0, _MOST * min(_room(self.u, d_u), _room(self.t, d_t)), _FURTHEST / max(furthest, 1e-300))
+        length = min(
+            1.0, _MOST * min(_room(self.u, d_u), _room(self.t, d_t)), _FURTHEST / max(furthest, 1e-300)
+        )
         self.alpha = self.alpha + length * d_z[0]
         self.beta = self.beta + length * d_z[1]
         self.u, self.t = self.u + length * d_u, self.t + length * d_t
@@ -130,7 +132,11 @@ class _Iterate:
         return _solver(h[np.ix_(self.free, self.free)])
 
     def _direction(
-        self, solve: Callable[[np.ndarray], np.ndarray], share: np.ndarray, residual: np.ndarray, product: np.ndarray
+        self,
+        solve: Callable[[np.ndarray], np.ndarray],
+        share: np.ndarray,
+        residual: np.ndarray,
+        product: np.ndarray,
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
         """Changes of (alpha, beta), t and u that bring `residual` and `product` to 0 and the marginals to what is asked."""
         i, j, k = share.shape
@@ -145,7 +151,7 @@ class _Iterate:
         return (d_alpha, d_beta), d_t, d_u
 
     def primal(self) -> np.ndarray:
-        """q of the present multipliers; its marginals are nearly right."""
+        """The q of the present multipliers; its marginals are nearly right."""
         return np.asarray(self.u[:, :, None] * self._logs()[1])
 
     def bound(self) -> float:
@@ -177,13 +183,13 @@ def _room(x: np.ndarray, step: np.ndarray) -> float:
 
 
 def _inner(weights: np.ndarray, values: np.ndarray) -> float:
-    """sum weights * values, where 0 * -inf counts as 0."""
+    """Sum of weights * values, where 0 * -inf counts as 0."""
     inside = weights > 0
     return float(weights[inside] @ values[inside])
 
 
 def _independent(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """q under which the sources are independent given the target."""
+    """The q under which the sources are independent given the target."""
     total = a.sum(0)
     return np.asarray(a[:, None, :] * b[None, :, :] / np.where(total > 0, total, 1))
 
@@ -203,4 +209,4 @@ def round_to_marginals(
     q = q * np.minimum(b / np.maximum(q.sum(0), 1e-300), 1)[None, :, :]
     lack_a, lack_b = np.maximum(a - q.sum(1), 0), np.maximum(b - q.sum(0), 0)
     lack = lack_a.sum(0)
-    return q + lack_a[:, None, :] * lack_b[None, :, :] / np.where(lack > 0, lack, 1)
+    return np.asarray(q + lack_a[:, None, :] * lack_b[None, :, :] / np.where(lack > 0, lack, 1))

@@ -41,9 +41,7 @@ class Parts:
 class Reduction(Protocol):
     """Turns modalities that are no labels into a decomposition: `Clustered`, `Predicted`."""
 
-    def study(
-        self, a: Any, b: Any, y: Any, rng: np.random.Generator
-    ) -> tuple[Parts, Callable[[Any], Parts]]:
+    def study(self, a: Any, b: Any, y: Any, rng: np.random.Generator) -> tuple[Parts, Callable[[Any], Parts]]:
         """The parts, and a function that gives those of some of the rows, for intervals."""
 
 
@@ -173,7 +171,7 @@ def decompose(
         method: For modalities that are labels `BROJA()` (None), `Imin()`, `MMI()`, on shares of rows, which find a little of
             everything by chance; for vectors `Clustered()` or `Predicted()`, which take that out.
         unit: "nats" or "bits".
-        interval: `Subsampling()` or `Bootstrap()`; None: no intervals.
+        interval: `Subsampling()` or `Bootstrap()`; None: no intervals. That of a part whose truth is at its border, 0, is too narrow.
         random_state: Seed.
 
     Raises:
@@ -187,7 +185,11 @@ def decompose(
     names, (a, b), target = _rows(sources, y)
     chosen = BROJA() if method is None else method
     rng = generator(random_state)
-    study = _labels_study(a, b, target, chosen, names) if isinstance(chosen, Redundancy) else chosen.study(a, b, target, rng)
+    study = (
+        _labels_study(a, b, target, chosen, names)
+        if isinstance(chosen, Redundancy)
+        else chosen.study(a, b, target, rng)
+    )
     parts, again = study
     found: dict[str, tuple[float, float]] = {}
     if interval is not None:
@@ -209,7 +211,9 @@ def parts_of(table: Float[np.ndarray, "i j k"], method: Redundancy) -> Parts:
 
 def parts_from(redundancy: float, one: float, other: float, total: float) -> Float[np.ndarray, " 5"]:
     """All parts from the redundancy and three mutual informations; the consistency equations hold by construction."""
-    return np.array([redundancy, one - redundancy, other - redundancy, total - one - other + redundancy, total])
+    return np.array(
+        [redundancy, one - redundancy, other - redundancy, total - one - other + redundancy, total]
+    )
 
 
 def _labels_study(
@@ -242,13 +246,17 @@ def _rows(sources: Any, y: Any) -> tuple[tuple[str, str], tuple[np.ndarray, np.n
     names = sorted(data.names)
     kept = np.logical_and(*(data.present[name] for name in names))
     if kept.sum() < 2:
-        raise ModalityError(f"decompose needs two rows that have both {names[0]!r} and {names[1]!r}, got {kept.sum()}.")
+        raise ModalityError(
+            f"decompose needs two rows that have both {names[0]!r} and {names[1]!r}, got {kept.sum()}."
+        )
     part = data[np.flatnonzero(kept)]
     columns = []
     for name in names:
         modality = part[name]
         if modality.kind not in ("vector", "grid", "text"):
-            raise ModalityError(f"decompose needs vectors or labels, but {name!r} is a {modality.kind}. Encode it first.")
+            raise ModalityError(
+                f"decompose needs vectors or labels, but {name!r} is a {modality.kind}. Encode it first."
+            )
         values = modality.values()
         columns.append(np.asarray(list(values) if modality.kind == "text" else values).reshape(len(part), -1))
     return (names[0], names[1]), (columns[0], columns[1]), target[kept]
@@ -273,7 +281,9 @@ def _answer(
     n: int = 0,
 ) -> Decomposition:
     if names[0] == names[1] or {"redundancy", "synergy", "total"} & set(names):
-        raise ModalityError(f"The sources need two names of their own, other than those of the parts; got {names}.")
+        raise ModalityError(
+            f"The sources need two names of their own, other than those of the parts; got {names}."
+        )
     redundancy, first, second, synergy, total = (parts.values / per_unit(unit)).tolist()
     return Decomposition(
         redundancy,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.core.errors import ModalityError
-from polymodal.core.typing import Float, Num
+from polymodal.core.typing import Float
 from polymodal.information.problems import Estimate
 
 _RANK_TOLERANCE = 1e-10
@@ -104,11 +104,13 @@ def numbers(values: Any, name: str) -> Float[np.ndarray, "n d"]:
     """
     found = np.asarray(values)
     if found.dtype.kind not in "biuf":
-        raise ModalityError(f"{name} needs numbers for this method, got {found.dtype}. For labels use Plugin().")
+        raise ModalityError(
+            f"{name} needs numbers for this method, got {found.dtype}. For labels use Plugin()."
+        )
     return found.astype(np.float64).reshape(len(found), -1)
 
 
-def _centred(values: Num[np.ndarray, "n d"], name: str) -> Float[np.ndarray, "n d"]:
+def _centred(values: Any, name: str) -> Float[np.ndarray, "n d"]:
     found = numbers(values, name)
     return np.asarray(found - found.mean(0))
 

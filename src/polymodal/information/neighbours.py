@@ -110,12 +110,16 @@ class Ross:
         from scipy.special import digamma
 
         if given is not None:
-            raise ModalityError("Ross needs x and one label only, got `given` too. KSG() and Plugin() can condition.")
+            raise ModalityError(
+                "Ross needs x and one label only, got `given` too. KSG() and Plugin() can condition."
+            )
         labels = codes_of(y, None, "y")
         sizes = np.bincount(labels)
         kept = sizes[labels] > 1
         if not kept.any():
-            raise ModalityError(f"Ross needs labels y that repeat, but all {len(labels)} rows differ. Use KSG().")
+            raise ModalityError(
+                f"Ross needs labels y that repeat, but all {len(labels)} rows differ. Use KSG()."
+            )
         a, labels = _prepared(x, "x", self, rng)[kept], labels[kept]
         if a.shape[1] == 0 or len(np.unique(labels)) == 1:
             return Estimate(0.0)
@@ -214,4 +218,6 @@ def _check_k(k: int, who: str) -> None:
 
 def _check_rows(n: int, k: int, who: str) -> None:
     if n <= k:
-        raise ModalityError(f"{who} needs more rows than neighbours, got {n} rows for k = {k}. Take a smaller k.")
+        raise ModalityError(
+            f"{who} needs more rows than neighbours, got {n} rows for k = {k}. Take a smaller k."
+        )

@@ -164,7 +164,9 @@ def conditional_entropy(
         return method.entropy(together(columns["x"][rows], z), rng).nats - method.entropy(z, rng).nats
 
     n = len(columns["x"])
-    return _answer(Estimate(again(np.arange(n))), "conditional entropy", method, unit, interval, n, again, rng)
+    return _answer(
+        Estimate(again(np.arange(n))), "conditional entropy", method, unit, interval, n, again, rng
+    )
 
 
 def together(*columns: np.ndarray) -> np.ndarray:
@@ -209,7 +211,9 @@ def _columns(values: dict[str, Any]) -> dict[str, np.ndarray]:
             raise ModalityError(f"{name} needs at least two rows, got shape {column.shape}.")
         column = column.reshape(len(column), -1)
         if column.dtype.kind == "f" and not np.isfinite(column).all():
-            raise ModalityError(f"{name} needs finite numbers, got NaN or infinity. Leave out the rows that lack it.")
+            raise ModalityError(
+                f"{name} needs finite numbers, got NaN or infinity. Leave out the rows that lack it."
+            )
         found[name] = column
     lengths = {name: len(column) for name, column in found.items()}
     if len(set(lengths.values())) > 1:

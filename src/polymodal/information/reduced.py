@@ -42,9 +42,7 @@ class Clustered:
     method: Redundancy = field(default_factory=BROJA)
     n_permutations: int = 20
 
-    def study(
-        self, a: Any, b: Any, y: Any, rng: np.random.Generator
-    ) -> tuple[Parts, Callable[[Any], Parts]]:
+    def study(self, a: Any, b: Any, y: Any, rng: np.random.Generator) -> tuple[Parts, Callable[[Any], Parts]]:
         """The parts; those of some rows keep the clusters of all and are not corrected (only their scatter is used)."""
         target = _labels(y)
         one, other = (cluster_codes(x, self.n_clusters, rng) for x in (a, b))
@@ -81,9 +79,7 @@ class Predicted:
     n_bins: int = 8
     n_permutations: int = 20
 
-    def study(
-        self, a: Any, b: Any, y: Any, rng: np.random.Generator
-    ) -> tuple[Parts, Callable[[Any], Parts]]:
+    def study(self, a: Any, b: Any, y: Any, rng: np.random.Generator) -> tuple[Parts, Callable[[Any], Parts]]:
         """The parts; those of some rows keep the predictions and their cells."""
         target = _labels(y)
         for x in (a, b):
@@ -127,7 +123,9 @@ class Predicted:
         return np.asarray(cross_val_predict(model, x, y, cv=folds, method="predict_proba"), dtype=np.float64)
 
 
-def cluster_codes(x: Num[np.ndarray, "n d"] | Any, n_clusters: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+def cluster_codes(
+    x: Num[np.ndarray, "n d"] | Any, n_clusters: int, rng: np.random.Generator
+) -> Int[np.ndarray, " n"]:
     """One cluster a row; values that are few enough already are their own clusters.
 
     Raises:
@@ -136,7 +134,9 @@ def cluster_codes(x: Num[np.ndarray, "n d"] | Any, n_clusters: int, rng: np.rand
     from sklearn.cluster import KMeans
 
     if len(x) < n_clusters:
-        raise ModalityError(f"Clusters need at least as many rows: got {n_clusters} clusters for {len(x)} rows.")
+        raise ModalityError(
+            f"Clusters need at least as many rows: got {n_clusters} clusters for {len(x)} rows."
+        )
     codes = codes_of(x)
     if codes.max() < n_clusters:
         return codes
@@ -154,7 +154,9 @@ def cluster_codes(x: Num[np.ndarray, "n d"] | Any, n_clusters: int, rng: np.rand
 def _labels(y: Any) -> Int[np.ndarray, " n"]:
     codes = codes_of(y, None, "y")
     if len(codes) > 2 and codes.max() + 1 == len(codes):
-        raise ModalityError(f"y needs labels that repeat, but all {len(codes)} rows differ. Cut it into classes first.")
+        raise ModalityError(
+            f"y needs labels that repeat, but all {len(codes)} rows differ. Cut it into classes first."
+        )
     return codes
 
 

@@ -85,7 +85,9 @@ class Subsampling:
         """One (low, high) for each of `values`."""
         size = round(n * self.share)
         if not 2 <= size < n:
-            raise ModalityError(f"Subsampling needs more rows: a share of {self.share} of {n} rows is {size}.")
+            raise ModalityError(
+                f"Subsampling needs more rows: a share of {self.share} of {n} rows is {size}."
+            )
         found = [again(rng.choice(n, size=size, replace=False)) for _ in range(self.n_resamples)]
         return _about(values, found, float(np.sqrt(size / (n - size))), self.level)
 
@@ -98,4 +100,6 @@ def _about(values: np.ndarray, found: list[Any], shrink: float, level: float) ->
 
 def _check(n_resamples: int, level: float) -> None:
     if n_resamples < 2 or not 0 < level < 1:
-        raise ModalityError(f"An interval needs n_resamples >= 2 and 0 < level < 1, got {n_resamples} and {level}.")
+        raise ModalityError(
+            f"An interval needs n_resamples >= 2 and 0 < level < 1, got {n_resamples} and {level}."
+        )

@@ -109,7 +109,9 @@ def conditional_mutual_information_of_table(
         * may be larger or smaller than I(X; Y).
     """
     p = checked(table)
-    found = joint_entropy(p.sum(1)) + joint_entropy(p.sum(0)) - joint_entropy(p) - joint_entropy(p.sum((0, 1)))
+    found = (
+        joint_entropy(p.sum(1)) + joint_entropy(p.sum(0)) - joint_entropy(p) - joint_entropy(p.sum((0, 1)))
+    )
     return _exact(max(found, 0.0), "conditional mutual information", unit)
 
 
@@ -131,7 +133,9 @@ def kl_divergence(
     """
     a, b = checked(p, "p"), checked(q, "q")
     if a.shape != b.shape:
-        raise ModalityError(f"kl_divergence needs p and q over the same outcomes, got shapes {a.shape} and {b.shape}.")
+        raise ModalityError(
+            f"kl_divergence needs p and q over the same outcomes, got shapes {a.shape} and {b.shape}."
+        )
     inside = a > 0
     with np.errstate(divide="ignore"):
         found = float((a[inside] * (np.log(a[inside]) - np.log(b[inside]))).sum())

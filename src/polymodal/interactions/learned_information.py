@@ -1,7 +1,8 @@
 r"""Bounds of mutual information by networks that are trained: what `polymodal.information.mutual_information` takes as its method.
 
 For numbers of many features, where neighbours are far and normality is far from true. The network is fitted to a part of the
-rows, and the bound is computed on the others: on its own rows a fitted critic claims too much.
+rows, and the bound is computed on the others: on its own rows a fitted critic claims too much. An interval fits a network
+for every resample; a few tens are enough.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class ConditionalNormal(nn.Module):
         mean = self.mean(x)
         spread = _LARGEST_LOG_VARIANCE * torch.tanh(self.log_variance(x) / _LARGEST_LOG_VARIANCE)
         distance = (y[None] - mean[:, None]) ** 2 * torch.exp(-spread)[:, None]
-        return -0.5 * (distance + spread[:, None] + float(np.log(2 * np.pi))).sum(2)
+        log_density: Tensor = -0.5 * (distance + spread[:, None] + float(np.log(2 * np.pi))).sum(2)
+        return log_density
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,15 @@ class _LearnedBound(ABC):
                 f"got {self.held_out}, {self.hidden} and {self.evaluation_batch}."
             )
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}(hidden={self.hidden}, held_out={self.held_out}, max_epochs={self.training.max_epochs})"
+
     def mutual_information(self, x: Any, y: Any, given: Any, rng: np.random.Generator) -> Estimate:
         """The bound on the held-out rows, averaged over batches of them."""
         if given is not None:
-            raise ModalityError(f"{type(self).__name__} cannot condition on `given`. Use KSG() or Gaussian().")
+            raise ModalityError(
+                f"{type(self).__name__} cannot condition on `given`. Use KSG() or Gaussian()."
+            )
         columns = {"x": _numbers(x, "x"), "y": _numbers(y, "y")}
         n = len(columns["x"])
         order = rng.permutation(n)
@@ -134,8 +141,8 @@ class _LearnedBound(ABC):
             for rows in parts:
                 scores = network(torch.from_numpy(x[rows]), torch.from_numpy(y[rows]))
                 found.append(self._bound(scores.double().numpy()))
-        limit = min(part.limit for part in found)
-        return Estimate(float(np.mean([part.value for part in found])), found[0].bound, limit)
+        value, limit = np.mean([(part.value, part.limit) for part in found], axis=0)
+        return Estimate(float(value), found[0].bound, float(limit))
 
     def _batch_loss(self, network: nn.Module, batch: Batch) -> Tensor:
         x, y = (column.values[column.index] for column in (batch.columns["x"], batch.columns["y"]))  # type: ignore[index]
@@ -209,8 +216,8 @@ class NWJLowerBound(_LearnedBound):
 class InfoNCELowerBound(_LearnedBound):
     r"""InfoNCE's bound, maximised by a network: the steadiest of the three, and never above the logarithm of the batch.
 
-    The result's `limit` is that logarithm (of the smallest batch of held-out rows that was compared): a value near it says only
-    that the truth is larger.
+    The result's `limit` is that logarithm (its mean over the batches of held-out rows): a value near it says only that the truth is
+    larger.
 
     Args:
         hidden: As for `MINELowerBound`.
@@ -266,7 +273,9 @@ def _off_diagonal(scores: Float[Tensor, "n n"]) -> Float[Tensor, " pairs"]:
 def _numbers(values: Any, name: str) -> np.ndarray:
     found = np.asarray(values)
     if found.dtype.kind not in "biuf":
-        raise ModalityError(f"{name} needs numbers for a learned bound, got {found.dtype}. For labels use Plugin().")
+        raise ModalityError(
+            f"{name} needs numbers for a learned bound, got {found.dtype}. For labels use Plugin()."
+        )
     return found.astype(np.float64).reshape(len(found), -1)
 
 

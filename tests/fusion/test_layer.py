@@ -8,15 +8,33 @@ import torch
 
 from polymodal import Modalities, Training
 from polymodal.core.errors import ConfigError, ModalityError
-from polymodal.fusion import LowRankFusion, LowRankLayer
+from polymodal.fusion import (
+    BilinearFusion,
+    BilinearLayer,
+    LowRankFusion,
+    LowRankLayer,
+    MultiplicativeFusion,
+    MultiplicativeLayer,
+    PolynomialFusion,
+    PolynomialLayer,
+)
 from polymodal.fusion._layer import Bounded, FusionLayer, check_count
 
 DIMS = {"a": 2, "b": 3, "c": 2}
 LAYERS = {
     "low rank": lambda dims: LowRankLayer(dims, 4, rank=2),
+    "multiplicative": lambda dims: MultiplicativeLayer(dims, 4),
+    "additive and multiplicative": lambda dims: MultiplicativeLayer(dims, 4, additive=True),
+    "bilinear": lambda dims: BilinearLayer(dims, 4),
+    "compact bilinear": lambda dims: BilinearLayer(dims, 4, sketch_size=6),
+    "polynomial": lambda dims: PolynomialLayer(dims, 4, degree=3, rank=2),
 }
 METHODS = {
     "low rank": lambda **kw: LowRankFusion(3, embedding_dim=4, rank=2, **kw),
+    "multiplicative": lambda **kw: MultiplicativeFusion(3, embedding_dim=4, additive=True, **kw),
+    "bilinear": lambda **kw: BilinearFusion(3, embedding_dim=4, **kw),
+    "compact bilinear": lambda **kw: BilinearFusion(3, embedding_dim=4, sketch_size=64, **kw),
+    "polynomial": lambda **kw: PolynomialFusion(3, embedding_dim=4, rank=2, **kw),
 }
 
 
@@ -38,10 +56,10 @@ def drawn(name: str, dims: dict[str, int] = DIMS) -> FusionLayer:
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_weight_is_registered_and_learns(name: str) -> None:
     layer, x = drawn(name).train(), draws(8)
-    present = {"b": torch.arange(8) > 2}
+    present = {name: torch.arange(8) % 4 != place for place, name in enumerate(DIMS)}
     layer(x, present).pow(2).sum().backward()
     parameters = dict(layer.named_parameters())
-    assert sum(p.numel() for p in parameters.values()) > 4 * sum(DIMS.values())
+    assert sum(p.numel() for p in parameters.values()) > 4 * sum(DIMS.values())  # nothing hides in a list
     for key, parameter in parameters.items():
         assert parameter.grad is not None, key
         assert parameter.grad.abs().max() > 0, key

@@ -2,7 +2,6 @@ r"""Interaction of modalities of several columns: what B adds to A, and what the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,19 +157,18 @@ def _step(
     if left < 1e-18 * float((y**2).sum()):  # nothing is left to explain
         return Step(name, 0.0, (added, df), 1.0)
 
-    def pseudo_f(r: np.ndarray, projected: Callable[[np.ndarray], np.ndarray]) -> float:
-        r = projected(r)
+    def pseudo_f(r: np.ndarray) -> float:
+        r = out(r)
         gain = float(((new.T @ r) ** 2).sum())
-        return gain / added / max((float((r**2).sum()) - gain) / df, 1e-18 * left)
+        return float(gain / added / max((float((r**2).sum()) - gain) / df, 1e-18 * left))
 
     def out(r: np.ndarray) -> np.ndarray:
         r = r - r.mean(axis=0)
         return np.asarray(r - small @ (small.T @ r))
 
-    observed = pseudo_f(residual, out)
+    observed = pseudo_f(residual)
     larger = sum(
-        pseudo_f(residual[rng.permutation(len(y))], out) >= observed * (1 - 1e-12)
-        for _ in range(n_permutations)
+        pseudo_f(residual[rng.permutation(len(y))]) >= observed * (1 - 1e-12) for _ in range(n_permutations)
     )
     return Step(name, observed, (added, df), (1 + larger) / (1 + n_permutations))
 
@@ -197,7 +195,7 @@ def _bases(blocks: list[np.ndarray], names: tuple[str, str, str]) -> list[Float[
         if found[-1].shape[1] + 2 > n:
             raise ModalityError(
                 f"{found[-1].shape[1] + 1} coefficients need more rows, got {n}: {names[0]!r} has {blocks[0].shape[1]} columns, "
-                f"{names[1]!r} {blocks[1].shape[1]}, and every pair makes a product. Project them on a few components first (sklearn's PCA)."
+                f"{names[1]!r} {blocks[1].shape[1]}, and every pair makes a product. Project them on fewer first (PCA)."
             )
     return found
 
@@ -217,7 +215,8 @@ def _held_out(x: np.ndarray, y: np.ndarray, folds: np.ndarray) -> float:
         held = folds == fold
         predicted[held] = model.fit(x[~held], y[~held]).predict(x[held]).reshape(-1, y.shape[1])
         mean[held] = y[~held].mean(axis=0)
-    return 1 - float(((y - predicted) ** 2).sum()) / float(((y - mean) ** 2).sum())
+    left, total = float(((y - predicted) ** 2).sum()), float(((y - mean) ** 2).sum())
+    return 1 - left / total
 
 
 def _columns(name: str, values: np.ndarray) -> Float[np.ndarray, "n p"]:

@@ -2,6 +2,7 @@ r"""Does b change what a says about y? The ladder y ~ a, y ~ a + b, y ~ a * b, r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -282,9 +283,7 @@ def interaction_regression(
         _check_rank(design, names)
         rungs.append(_fit(formula, design, response, family, level, names))
     total = float(((response - response.mean()) ** 2).sum())
-    steps = [
-        _compare(small, large, family, total) for small, large in zip(rungs[:-1], rungs[1:], strict=True)
-    ]
+    steps = [_compare(small, large, family, total) for small, large in itertools.pairwise(rungs)]
     return InteractionRegression(
         (rungs[0], rungs[1], rungs[2]), (steps[0], steps[1]), family, level, names, x_a, x_b, response, event
     )

@@ -4,10 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from polymodal.objectives import AdversarialPenalty, ClubPenalty, decorrelation_loss, reverse_gradient
+from polymodal.objectives import (
+    AdversarialPenalty,
+    ClubPenalty,
+    NceClubPenalty,
+    decorrelation_loss,
+    reverse_gradient,
+)
 from polymodal.training import seeded
 
-KINDS = (ClubPenalty, AdversarialPenalty)
+KINDS = (ClubPenalty, NceClubPenalty, AdversarialPenalty)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +46,7 @@ def test_club_of_correlated_normals() -> None:
         0.5 * torch.log(torch.tensor(2 * torch.pi * 0.64)).item() + 0.5, abs=0.05
     )
     shuffled = club(a, b[torch.randperm(4000)]).penalty.item()
-    assert abs(shuffled) < 0.1
+    assert abs(shuffled) < 0.25
 
 
 def test_club_of_moments_equals_all_pairs() -> None:
@@ -68,6 +74,34 @@ def test_each_term_trains_its_own_side(kind) -> None:
     assert b.grad is None
 
 
+def test_nce_club_of_correlated_normals() -> None:
+    """The Jeffreys divergence of joint and product: 0.5625 for r = 0.6, as CLUB."""
+    penalty = NceClubPenalty(1, 1)
+    optimizer = torch.optim.Adam(penalty.parameters(), lr=5e-3)
+    for _ in range(250):
+        a = torch.randn(256, 1)
+        optimizer.zero_grad()
+        penalty(a, 0.6 * a + 0.8 * torch.randn(256, 1)).fit.backward()
+        optimizer.step()
+    a = torch.randn(3000, 1)
+    found = penalty(a, 0.6 * a + 0.8 * torch.randn(3000, 1))
+    assert found.penalty.item() == pytest.approx(0.5625, abs=0.12)
+    information = torch.log(torch.tensor(3000.0)).item() - found.fit.item()
+    assert information == pytest.approx(0.2231, abs=0.06)
+
+
+def test_nce_club_given_the_class() -> None:
+    """a and b depend through the class alone: 0 given it. And each class by itself is a problem of its own."""
+    classes = torch.arange(8) % 2
+    a, b = torch.randn(8, 1), torch.randn(8, 1)
+    penalty = NceClubPenalty(1, 1, n_classes=2, width=4)
+    halves = [penalty.contrast(a[classes == k], b[classes == k], classes[classes == k]) for k in (0, 1)]
+    torch.testing.assert_close(penalty.contrast(a, b, classes), sum(halves) / 2)
+    single = penalty(a[:2], b[:2], torch.tensor([0, 1]))
+    assert single.penalty.item() == pytest.approx(0)
+    assert single.fit.item() == pytest.approx(0)
+
+
 def test_the_opponents_gradient_is_the_reversed_one() -> None:
     torch.manual_seed(1)
     a = torch.randn(40, 2, requires_grad=True)
@@ -90,9 +124,9 @@ def test_reverse_gradient() -> None:
     assert x.grad.tolist() == [-1.5, -2.0]  # type: ignore[union-attr]
 
 
-def overlap_left(penalty: nn.Module | None) -> float:
-    """a = w . (s, u) wants w = (1, 1) and must not tell b = s^2: |w_s| after training. a and b are uncorrelated all along."""
-    s, u = torch.randn(2, 512, 1)
+def overlap_left(penalty: nn.Module | None, weight: float = 1.0) -> float:
+    """a = w . (s, u) wants w = (1, 1) and must not tell b = s^2, with which it is uncorrelated: share of s in a's variance at the end."""
+    s, u = torch.randn(2, 200, 1)
     s, u = torch.cat([s, -s]), torch.cat([u, u])
     b = s.square()
     w = nn.Parameter(torch.ones(2))
@@ -103,20 +137,20 @@ def overlap_left(penalty: nn.Module | None) -> float:
         a = w[0] * s + w[1] * u
         loss = 0.05 * (w - 1).square().sum()
         if penalty is None:
-            loss = loss + 3 * decorrelation_loss(a, b)
+            loss = loss + weight * decorrelation_loss(a, b)
         else:
             found = penalty(a, b)
-            loss = loss + 3 * found.penalty + found.fit
+            loss = loss + weight * found.penalty + found.fit
         loss.backward()
         optimizer.step()
-    assert w[1].item() > 0.4
-    return abs(w[0].item())
+    return float((w[0] ** 2 / w.square().sum()).detach())
 
 
 def test_penalties_remove_what_correlation_does_not_see() -> None:
-    assert overlap_left(None) > 0.8
-    assert overlap_left(ClubPenalty(1, 1, width=16)) < 0.4
-    assert overlap_left(AdversarialPenalty(1, 1, width=16)) < 0.4
+    assert overlap_left(None) == pytest.approx(0.5, abs=0.1)
+    assert overlap_left(ClubPenalty(1, 1, width=16)) < 0.25
+    assert overlap_left(NceClubPenalty(1, 1, width=16)) < 0.25
+    assert overlap_left(AdversarialPenalty(1, 1, width=16)) < 0.25
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,8 +1,8 @@
 """How much one part of a representation says about another, as something to descend: a learned bound, or a learned opponent.
 
-Both hold a small network that has to keep up with the parts. Each call gives two terms: `penalty`, whose gradient reaches the
+All hold a small network that has to keep up with the parts. Each call gives two terms: `penalty`, whose gradient reaches the
 parts alone, and `fit`, whose gradient reaches the network alone. One optimiser descends `weight * penalty + fit`, so the
-weight of the penalty does not slow the network.
+weight of the penalty does not slow the network. A weight so large that the parts outrun the network makes the penalty blind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from polymodal.core.typing import Float
+from polymodal.core.typing import Float, Int
 
 
 class Redundancy(NamedTuple):
@@ -70,6 +70,75 @@ class ClubPenalty(nn.Module):
         return mean, 8 * torch.tanh(
             raw / 8
         )  # variances in e^-8 .. e^8: a part that is constant cannot blow it up
+
+
+class NceClubPenalty(nn.Module):
+    r"""NCE-CLUB: the difference of means of a critic that InfoNCE made optimal; given classes, of the conditional dependence.
+
+    $$ \hat I = \max\Big(0, \frac1n \sum_i f(a_i, b_i) - \frac1n \sum_i \frac{1}{|C_i|} \sum_{j \in C_i} f(a_i, b_j)\Big), \qquad
+       \text{fit} = -\frac1n \sum_i \log \frac{e^{f(a_i, b_i)}}{\sum_{j \in C_i} e^{f(a_i, b_j)}} $$
+
+    (fit averaged over both directions). C_i are all rows, or those of the class of i: then products of marginals are drawn from
+    within the class, which is what conditioning on it means. The critic is $f(a, b) = g(a) \cdot h(b) / \sqrt w$, so all pairs cost one
+    product of matrices. The bound ends at 0, where the critic sees nothing; below it only the critic would be fooled.
+
+    Args:
+        n_a: Features of a.
+        n_b: Features of b.
+        n_classes: Classes of the condition, which the critic also reads; 0: no condition.
+        width: Features of g and h.
+
+    Relations:
+        * an optimal critic: the Jeffreys divergence of joint and product, at least the mutual information; r^2 / (1 - r^2) nats
+          for bivariate normals, as CLUB.
+        * gradient of `penalty` is 0 in the critic's parameters, that of `fit` in a and b.
+        * a row alone in its class adds nothing.
+
+    Complexity:
+        O(n^2 width).
+
+    References: Liang et al. 2023, "Factorized contrastive learning".
+    """
+
+    def __init__(self, n_a: int, n_b: int, *, n_classes: int = 0, width: int = 32) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+        self.left = _network(n_a + n_classes, width, width)
+        self.right = _network(n_b + n_classes, width, width)
+
+    def forward(
+        self, a: Float[Tensor, "n p"], b: Float[Tensor, "n q"], classes: Int[Tensor, " n"] | None = None
+    ) -> Redundancy:
+        """Both terms in nats; 0 without rows."""
+        if not len(a):
+            return Redundancy((a.sum() + b.sum()) * 0, (a.sum() + b.sum()) * 0)
+        left, right = self._inputs(a, b, classes)
+        scores = self._scores(_frozen(self.left, left), _frozen(self.right, right))
+        allowed = _same(classes, len(a), a.device)
+        apart = scores.masked_fill(~allowed, 0.0).sum(1) / allowed.sum(1)
+        penalty = (scores.diagonal() - apart).mean().clamp_min(0)
+        return Redundancy(penalty, self.contrast(a.detach(), b.detach(), classes))
+
+    def contrast(
+        self, a: Float[Tensor, "n p"], b: Float[Tensor, "n q"], classes: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, ""]:
+        """`fit` with gradients in a and b as well: descend it to raise the (conditional) dependence."""
+        left, right = self._inputs(a, b, classes)
+        scores = self._scores(self.left(left), self.right(right))
+        scores = scores.masked_fill(~_same(classes, len(a), a.device), -torch.inf)
+        both = scores.log_softmax(1).diagonal() + scores.log_softmax(0).diagonal()
+        return -both.mean() / 2
+
+    def _inputs(self, a: Tensor, b: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
+        if classes is None:
+            return a, b
+        known = nn.functional.one_hot(classes, self.n_classes).to(a.dtype)
+        return torch.cat([a, known], 1), torch.cat([b, known], 1)
+
+    @staticmethod
+    def _scores(left: Tensor, right: Tensor) -> Tensor:
+        scores: Tensor = left @ right.T / math.sqrt(left.shape[1])
+        return scores
 
 
 class AdversarialPenalty(nn.Module):
@@ -132,6 +201,13 @@ def _network(n_in: int, n_out: int, width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(n_in, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, n_out)
     )
+
+
+def _same(classes: Tensor | None, n: int, device: torch.device) -> Tensor:
+    """(n, n) True where two rows have one class; everywhere without classes."""
+    if classes is None:
+        return torch.ones(n, n, dtype=torch.bool, device=device)
+    return classes[:, None] == classes[None]
 
 
 def _frozen(layers: nn.Module, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from polymodal.core.errors import ModalityError, suggest
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Bool, Float, Int
-from polymodal.encoders.decoders import Decoders, decodable, decode
+from polymodal.encoders.decoders import Decoders, decodable
 from polymodal.fission._learned import FissionModule, LearnedFission
 from polymodal.nn.towers import EncodedColumn, Towers
 
@@ -169,7 +169,18 @@ class GenerativeFission(LearnedFission):
 
     def _make(self, name: str, shared: np.ndarray, private: Mapping[str, np.ndarray]) -> np.ndarray:
         """Features of one modality, in the units of the data, as float64."""
-        return decode(self.module_, self.module_.decoders, name, np.hstack([shared, private[name]]))
+        module = self.module_.eval()
+        device = next(module.parameters()).device
+        with torch.inference_mode():
+            made = [
+                module.read_out(
+                    name, *(torch.from_numpy(part[rows]).to(device) for part in (shared, private[name]))
+                )
+                .cpu()
+                .numpy()
+                for rows in np.array_split(np.arange(len(shared)), max(1, -(-len(shared) // 4096)))
+            ]
+        return module.decoders.restore(name, np.concatenate(made))
 
     def _make_decoders(self) -> Decoders:
         recipes = decodable(self.encoders_)

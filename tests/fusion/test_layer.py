@@ -11,6 +11,8 @@ from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.fusion import (
     BilinearFusion,
     BilinearLayer,
+    GatedFusion,
+    GatedLayer,
     LowRankFusion,
     LowRankLayer,
     MultiplicativeFusion,
@@ -28,6 +30,10 @@ LAYERS = {
     "bilinear": lambda dims: BilinearLayer(dims, 4),
     "compact bilinear": lambda dims: BilinearLayer(dims, 4, sketch_size=6),
     "polynomial": lambda dims: PolynomialLayer(dims, 4, degree=3, rank=2),
+    "gmu": lambda dims: GatedLayer(dims, 4),
+    "softmax": lambda dims: GatedLayer(dims, 4, "softmax"),
+    "reinforce": lambda dims: GatedLayer(dims, 4, "reinforce"),
+    "gumbel": lambda dims: GatedLayer(dims, 4, "gumbel"),
 }
 METHODS = {
     "low rank": lambda **kw: LowRankFusion(3, embedding_dim=4, rank=2, **kw),
@@ -35,6 +41,10 @@ METHODS = {
     "bilinear": lambda **kw: BilinearFusion(3, embedding_dim=4, **kw),
     "compact bilinear": lambda **kw: BilinearFusion(3, embedding_dim=4, sketch_size=64, **kw),
     "polynomial": lambda **kw: PolynomialFusion(3, embedding_dim=4, rank=2, **kw),
+    "gmu": lambda **kw: GatedFusion(3, embedding_dim=4, **kw),
+    "softmax": lambda **kw: GatedFusion(3, embedding_dim=4, gate="softmax", **kw),
+    "reinforce": lambda **kw: GatedFusion(3, embedding_dim=4, gate="reinforce", **kw),
+    "gumbel": lambda **kw: GatedFusion(3, embedding_dim=4, gate="gumbel", **kw),
 }
 
 
@@ -57,7 +67,11 @@ def drawn(name: str, dims: dict[str, int] = DIMS) -> FusionLayer:
 def test_every_weight_is_registered_and_learns(name: str) -> None:
     layer, x = drawn(name).train(), draws(8)
     present = {name: torch.arange(8) % 4 != place for place, name in enumerate(DIMS)}
-    layer(x, present).pow(2).sum().backward()
+    if isinstance(layer, GatedLayer):
+        done = layer.run(x, present)
+        (done.z.pow(2).sum() + done.log_prob.sum()).backward()  # the policy learns from its log-probability
+    else:
+        layer(x, present).pow(2).sum().backward()
     parameters = dict(layer.named_parameters())
     assert sum(p.numel() for p in parameters.values()) > 4 * sum(DIMS.values())  # nothing hides in a list
     for key, parameter in parameters.items():
@@ -105,8 +119,6 @@ def test_rows_do_not_see_each_other_and_the_order_of_names_does_not_matter(name:
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_of_the_inputs_are_right(name: str) -> None:
     layer = drawn(name).double()
-    if getattr(layer, "gate", None) in ("reinforce", "gumbel"):
-        pytest.skip("a hard gate is a step: its output is not differentiable in what decides it")
     x = tuple(v.double().requires_grad_() for v in draws(2).values())
     assert torch.autograd.gradcheck(lambda a, b, c: layer({"a": a, "b": b, "c": c}), x)
 

@@ -250,7 +250,7 @@ def draw_matrix(
     axes.set_yticks(range(len(rows)), rows)
     for i, j in np.ndindex(*matrix.shape):
         colour = "white" if matrix[i, j] > 0.6 else "black"
-        text = "" if np.isnan(matrix[i, j]) else f"{matrix[i, j]:.2f}"
+        text = "" if np.isnan(matrix[i, j]) else f"{round(float(matrix[i, j]), 2) + 0.0:.2f}"
         axes.text(j, i, text, ha="center", va="center", color=colour)
     return axes
 

@@ -230,7 +230,7 @@ def _predict(x: np.ndarray, y: np.ndarray, new: np.ndarray, method: Method, seed
     if method == "neighbours":
         from sklearn.neighbors import KNeighborsRegressor
 
-        near = KNeighborsRegressor(min(10, len(x)), weights="distance").fit(x, y)
+        near = KNeighborsRegressor(min(10, len(x))).fit(x, y)
         return np.asarray(near.predict(new)).reshape(len(new), -1)
     from sklearn.ensemble import HistGradientBoostingRegressor
 

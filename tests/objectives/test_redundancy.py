@@ -130,8 +130,10 @@ def overlap_left(penalty: nn.Module | None, weight: float = 1.0) -> float:
     s, u = torch.cat([s, -s]), torch.cat([u, u])
     b = s.square()
     w = nn.Parameter(torch.ones(2))
-    parameters = [w, *(penalty.parameters() if penalty is not None else [])]
-    optimizer = torch.optim.Adam(parameters, lr=1e-2)
+    groups = [{"params": [w], "lr": 5e-3}]  # slower than the network, which has to keep up
+    if penalty is not None:
+        groups.append({"params": list(penalty.parameters()), "lr": 1e-2})
+    optimizer = torch.optim.Adam(groups)
     for _ in range(250):
         optimizer.zero_grad()
         a = w[0] * s + w[1] * u

@@ -157,6 +157,14 @@ def test_a_scorer_of_ones_own(rng: np.random.Generator) -> None:
     assert found.projected_score.value == pytest.approx(-np.abs(found.outputs - found.projected).mean())
 
 
+def test_whole_numbers_are_quantities_where_the_scorer_says_so(rng: np.random.Generator) -> None:
+    a, b = rng.integers(5, size=(30, 1)), rng.integers(5, size=(30, 1))
+    model = Formula(lambda a, b: a + b)
+    found = empirical_additive_projection(model, {"a": a, "b": b}, (a + b)[:, 0], scorer="r2")
+    assert found.outputs.shape == (30, 1)
+    np.testing.assert_allclose(found.projected, found.outputs, atol=1e-12)
+
+
 def test_bad_input_is_named(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(10, 1)), np.arange(10) % 2
     model = Formula(lambda a, b: (a > b).astype(int))
@@ -172,6 +180,8 @@ def test_bad_input_is_named(rng: np.random.Generator) -> None:
         empirical_additive_projection(model, {"a": x, "b": x}, y, output="logit")
     with pytest.raises(ModalityError, match="one target a row"):
         empirical_additive_projection(model, {"a": x, "b": x}, y[:4])
+    with pytest.raises(ModalityError, match="value on every row"):
+        empirical_additive_projection(model, {"a": x, "b": x}, y * np.nan)
 
 
 def test_handwritten_digits(real_data: Path) -> None:

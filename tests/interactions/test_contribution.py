@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from polymodal import Modalities
 from polymodal.core.errors import ModalityError
@@ -36,6 +39,15 @@ def test_the_glove_game() -> None:
     assert [shapley(values, name, ("l", "r", "s"))[0] for name in "lrs"] == pytest.approx(
         [2 / 3, 1 / 6, 1 / 6]
     )
+
+
+@given(st.integers(1, 4), st.integers(0, 2**31))
+def test_shares_of_any_game_sum_to_its_worth(players: int, seed: int) -> None:
+    names = tuple("abcd"[:players])
+    subsets = [frozenset(s) for k in range(players + 1) for s in combinations(names, k)]
+    values = dict(zip(subsets, np.random.default_rng(seed).normal(size=(len(subsets), 2)), strict=True))
+    total = sum(shapley(values, name, names) for name in names)
+    np.testing.assert_allclose(total, values[frozenset(names)] - values[frozenset()], atol=1e-12)
 
 
 def test_shares_sum_to_what_the_modalities_bring(rng: np.random.Generator) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from polymodal import Modalities
 from polymodal.core.errors import ModalityError
@@ -92,9 +91,10 @@ def test_pictures_and_recordings_of_digits(real_data: Path) -> None:
             np.frombuffer(raw.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:, ::2, ::2].reshape(-1, 196)
         )
     file = np.load(folder / "fsdd_audio.npz")
+    samples, offsets = file["samples"], file["offsets"]
 
     def spectrum(clip: int) -> np.ndarray:
-        sound = file["samples"][file["offsets"][clip] : file["offsets"][clip + 1]].astype(float)
+        sound = samples[offsets[clip] : offsets[clip + 1]].astype(float)
         parts = [np.abs(np.fft.rfft(part, 256))[:40] for part in np.array_split(sound, 6)]
         return np.log1p(np.concatenate(parts))
 
@@ -105,6 +105,8 @@ def test_pictures_and_recordings_of_digits(real_data: Path) -> None:
         sound = np.stack([spectrum(int(r["fsdd_index"])) for r in rows])
         return Modalities({"image": image, "sound": sound}), np.array([r["label"] for r in rows])
 
-    model = LateFusion("mean", model=LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)).fit(*read("train", 500))
+    model = LateFusion("product").fit(*read("train", 500))
     found = robustness_curves(model, *read("test", 150), noise=(0, 2), absence=(0, 1), n_draws=1)
-    print(found)
+    noise, absence = found.noise["sound"].values, found.absence["sound"].values
+    assert noise[0] == absence[0] > 0.9
+    assert noise[1] < absence[1] - 0.15  # noise that the model believes is worse than silence

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from polymodal.core.errors import ModalityError
+from polymodal.core.estimator import check_target
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float, Shaped
 from polymodal.evaluation.intervals import Interval
@@ -19,7 +20,7 @@ def check_inputs(
     who: str, model: Any, data: Any, y: Any, *, fewest: int = 2
 ) -> tuple[Modalities, np.ndarray]:
     """Data as `Modalities` and the target as an array; rows complete, one target a row, and a target that varies."""
-    frame, target = Modalities.of(data), np.asarray(y)
+    frame, target = Modalities.of(data), check_target(y)
     if not hasattr(model, "predict"):
         raise ModalityError(f"{who} needs a fitted model with predict(data), got {type(model).__name__}.")
     if len(frame.names) < fewest:
@@ -95,7 +96,8 @@ def summarise(values: Float[np.ndarray, " b"], level: float) -> Interval:
 
 def constant_answer(scorer: Scorer, y: np.ndarray) -> Any:
     """The best answer that looks at nothing: the mean of quantities, the commonest class."""
-    if y.dtype.kind == "f" and name_scorer(scorer, y) != "accuracy":
+    kind = name_scorer(scorer, y)
+    if kind == "r2" or (y.dtype.kind == "f" and kind != "accuracy"):
         return y.mean()
     classes, counts = np.unique(y, return_counts=True)
     return classes[np.argmax(counts)]

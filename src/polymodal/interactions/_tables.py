@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -22,5 +23,9 @@ def number(value: float) -> str:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """`0.68 [0.25, 1.11]`."""
-    return f"{number(value)} [{number(low)}, {number(high)}]"
+    """`0.68 [0.25, 1.11]`: two decimals, more where the interval is narrow."""
+    if not max(abs(value), abs(low), abs(high)) < 1000:
+        return f"{number(value)} [{number(low)}, {number(high)}]"
+    width = high - low
+    decimals = min(max(2, 1 + math.ceil(-math.log10(width))), 6) if width > 0 else 2
+    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"

@@ -18,6 +18,7 @@ from polymodal.interactions._scoring import (
     check_inputs,
     draw_counts,
     name_scorer,
+    predictions,
     score_samples,
     summarise,
 )
@@ -58,7 +59,7 @@ class AdditiveProjection:
 
     def sentence(self) -> str:
         """What was found, in words."""
-        what = " and ".join(self.names)
+        what = " and ".join([", ".join(self.names[:-1]), self.names[-1]])
         score, projected, gap = (_show(i) for i in (self.score, self.projected_score, self.difference))
         if self.difference.low > 0:
             verdict = f"The model gains from interactions of {what}"
@@ -110,7 +111,7 @@ def empirical_additive_projection(
         output: What is projected. `"decision"`: decision_function; `"logit"`: log probabilities, centred over classes;
             `"probability"`; `"prediction"`: quantities, or 0/1 a class. `"auto"`: the first of these that the model has.
         n_rows: At most so many rows are used, drawn at random.
-        level: Of the intervals (bootstrap over rows).
+        level: Of the intervals (bootstrap over scored rows; the projection is not computed anew).
         report: Called after each block with the rows done and the rows in all.
         random_state: Seed of the choice of rows, shuffles and bootstrap.
 
@@ -212,16 +213,16 @@ def _classes(model: Any, frame: Modalities, y: np.ndarray, kind: str) -> np.ndar
     """The classes, in the order of the model's outputs; None where it predicts quantities."""
     if hasattr(model, "classes_"):
         return np.asarray(model.classes_)
-    if kind != "accuracy" and y.dtype.kind == "f":
+    if kind == "r2" or (kind != "accuracy" and y.dtype.kind == "f"):
         return None
-    return np.unique(np.concatenate([np.asarray(model.predict(frame)), y]))
+    return np.unique(np.concatenate([predictions(model, frame), y]))
 
 
 def _outputs(
     model: Any, data: Modalities, chosen: str, classes: np.ndarray | None
 ) -> Float[np.ndarray, "n k"]:
     if chosen == "prediction":
-        answers = np.asarray(model.predict(data))
+        answers = predictions(model, data)
         values = answers[:, None] if classes is None else answers[:, None] == classes
     elif chosen == "decision":
         values = np.asarray(model.decision_function(data))

@@ -11,6 +11,7 @@ import numpy as np
 
 from polymodal.core.errors import MissingDependencyError, ModalityError
 from polymodal.core.typing import Float, Num, Shaped
+from polymodal.interactions._design_checks import as_numbers, as_response, check_rank, is_separated
 from polymodal.interactions._tables import markdown_table, number, p_text, with_interval
 
 Family = Literal["linear", "logistic"]
@@ -200,8 +201,11 @@ class InteractionRegression:
         quantile, _ = _reference(self.family, self.full.df, self.level)
         weights = np.array([c.estimate for c in self.full.coefficients])
         jitter = np.random.default_rng(0).uniform(-0.012, 0.012, len(self.y)) * np.ptp(self.a)
-        ax.plot(self.a + jitter, self.y, ".", color="0.75", markersize=3, zorder=0)
-        for v in _levels(self.b):
+        levels = _levels(self.b)
+        few = len(np.unique(self.b)) == len(levels)
+        if not few:
+            ax.plot(self.a + jitter, self.y, ".", color="0.75", markersize=3, zorder=0)
+        for v in levels:
             design = _design(grid, np.full(50, v), 3)
             middle = design @ weights
             width = quantile * np.sqrt(np.maximum(np.sum(design @ self.full.covariance * design, axis=1), 0))
@@ -210,6 +214,10 @@ class InteractionRegression:
                 lines = [1 / (1 + np.exp(-line)) for line in lines]
             (drawn,) = ax.plot(grid, lines[0], label=f"{b} = {v:.4g}")
             ax.fill_between(grid, lines[1], lines[2], color=drawn.get_color(), alpha=0.2, linewidth=0)
+            if few:
+                own = self.b == v
+                dots = {"color": drawn.get_color(), "markersize": 3, "alpha": 0.4, "zorder": 0}
+                ax.plot((self.a + jitter)[own], self.y[own], ".", **dots)
         ax.set(xlabel=a, ylabel=y if self.event is None else f"share of {y} = {self.event}")
         ax.legend(frameon=False)
         return ax
@@ -263,8 +271,8 @@ def interaction_regression(
         raise ModalityError(f"family needs 'linear' or 'logistic', got {family!r}.")
     if len(names) != 3 or len(set(names)) != 3:
         raise ModalityError(f"names needs three different names, of a, b and y, got {names}.")
-    x_a, x_b = _numbers(names[0], a), _numbers(names[1], b)
-    response, event = _response(names[2], y, family)
+    x_a, x_b = as_numbers(names[0], a), as_numbers(names[1], b)
+    response, event = as_response(names[2], y, family)
     if not len(x_a) == len(x_b) == len(response):
         raise ModalityError(
             f"interaction_regression needs one row axis, got {len(x_a)} rows of {names[0]!r}, {len(x_b)} of {names[1]!r} and "
@@ -280,7 +288,7 @@ def interaction_regression(
     ]
     for k, formula in enumerate(formulas, start=1):
         design = _design(x_a, x_b, k)
-        _check_rank(design, names)
+        check_rank(design, names)
         rungs.append(_fit(formula, design, response, family, level, names))
     total = float(((response - response.mean()) ** 2).sum())
     steps = [_compare(small, large, family, total) for small, large in itertools.pairwise(rungs)]
@@ -305,7 +313,7 @@ def _fit(
         deviance, total = float(residual @ residual), float(((y - y.mean()) ** 2).sum())
         r2 = 1 - deviance / total
     else:
-        if _separated(design, y):
+        if is_separated(design, y):
             raise ModalityError(
                 f"{formula}: {' and '.join(names[: min(design.shape[1] - 1, 2)])} separate the classes of {names[2]} perfectly, so that no "
                 "finite estimate exists. Look whether a modality holds the answer, or collect rows that overlap."
@@ -350,64 +358,6 @@ def _levels(values: np.ndarray) -> list[float]:
         return [float(v) for v in distinct]
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     return [mean - sd, mean, mean + sd]
-
-
-def _separated(design: np.ndarray, y: np.ndarray) -> bool:
-    """Whether some direction puts no row on the wrong side and some row on the right one (Konis' linear programme)."""
-    from scipy.optimize import linprog
-
-    scale = np.abs(design).max(axis=0)
-    signed = np.where(y[:, None] > 0, 1.0, -1.0) * design / scale
-    total = signed.sum(axis=0)
-    found = linprog(-total, A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
-    return bool(found.status == 0 and -found.fun > 1e-7)
-
-
-def _numbers(name: str, values: np.ndarray) -> Float[np.ndarray, " n"]:
-    x = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(x).all():
-        raise ModalityError(
-            f"interaction_regression needs a number on every row of {name!r}, got {int((~np.isfinite(x)).sum())} without. "
-            "Leave those rows out of a, b and y."
-        )
-    if len(x) and np.ptp(x) == 0:
-        raise ModalityError(
-            f"{name!r} is constant ({x[0]:g} on every row): its effect cannot be told. Leave it out."
-        )
-    return x
-
-
-def _response(name: str, y: np.ndarray, family: Family) -> tuple[Float[np.ndarray, " n"], Any]:
-    values = np.asarray(y)
-    if family == "linear":
-        if values.dtype.kind not in "biuf":
-            raise ModalityError(
-                f"{name!r} needs numbers for family='linear', got {values.dtype}. Classes: family='logistic'."
-            )
-        return _numbers(name, values), None
-    classes, codes = np.unique(values, return_inverse=True)
-    if len(classes) != 2:
-        raise ModalityError(
-            f"{name!r} needs two classes for family='logistic', got {len(classes)}: {classes[:5].tolist()}. "
-            "Compare one class with the rest, or take family='linear' for quantities."
-        )
-    return codes.astype(np.float64), classes[1].item()
-
-
-def _check_rank(design: np.ndarray, names: tuple[str, str, str]) -> None:
-    centred = design[:, 1:] - design[:, 1:].mean(axis=0)
-    scaled = centred / np.linalg.norm(centred, axis=0).clip(min=np.finfo(float).tiny)
-    if np.linalg.matrix_rank(scaled, tol=1e-8) < scaled.shape[1]:
-        a, b, _ = names
-        what = "say the same" if scaled.shape[1] == 2 else "and their product say the same"
-        raise ModalityError(
-            f"{a!r} and {b!r} {what} (one is a linear function of the rest on these rows), so that their effects cannot be told "
-            "apart. Leave one out, or collect rows on which they differ."
-        )
-    if len(design) <= design.shape[1]:
-        raise ModalityError(
-            f"{design.shape[1]} coefficients need more than {design.shape[1]} rows, got {len(design)}."
-        )
 
 
 def _and(parts: Sequence[str]) -> str:

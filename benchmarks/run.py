@@ -28,6 +28,8 @@ PARTS = (
     "search",
     "tensor_fusion",
     "vit",
+    "broja",
+    "ksg",
     "import_time",
     "demo",
 )
@@ -35,6 +37,7 @@ PEERLESS = {
     "info_nce",
     "tensor_fusion",
     "vit",
+    "ksg",
     "import_time",
     "demo",
 }  # their peers are formulas, or come with polymodal
@@ -44,6 +47,7 @@ ENVIRONMENTS = {
         ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python", "POT", "geomloss"],
     ),
     "POLYMODAL_BENCH_AEON_PYTHON": (".venv-bench-aeon", ["aeon"]),  # wants another numpy
+    "POLYMODAL_BENCH_DIT_PYTHON": (".venv-bench-dit", ["dit", "cvxpy"]),
 }
 COLUMNS = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement")
 

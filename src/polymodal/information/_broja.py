@@ -38,7 +38,7 @@ class Optimum:
 
 
 def least_joint_information(
-    a: Float[np.ndarray, "i k"], b: Float[np.ndarray, "j k"], *, tol: float = 1e-8, max_iter: int = 100
+    a: Float[np.ndarray, "i k"], b: Float[np.ndarray, "j k"], *, tol: float = 1e-8, max_iter: int = 200
 ) -> Optimum:
     """Minimise sum q log(q_ijk / q_ij.) over q >= 0 with sum_j q_ijk = a_ik and sum_i q_ijk = b_jk.
 
@@ -104,14 +104,11 @@ class _Iterate:
         target = mu * (ahead / mu) ** 3
         complementary = np.where(self.pairs, product + d_u * d_t - target, 0.0)
         d_z, d_t, d_u = self._direction(solve, share, residual, complementary)
-        furthest = max(np.abs(d_z[0]).max(), np.abs(d_z[1]).max())
-        length = min(
-            1.0, _MOST * min(_room(self.u, d_u), _room(self.t, d_t)), _FURTHEST / max(furthest, 1e-300)
-        )
+        length = min(1.0, _MOST * min(_room(self.u, d_u), _room(self.t, d_t)))
         self.alpha = self.alpha + length * d_z[0]
         self.beta = self.beta + length * d_z[1]
         self.u, self.t = self.u + length * d_u, self.t + length * d_t
-        self.stuck = length < 1e-8 or mu < 1e-18
+        self.stuck = length < 1e-12 or mu < 1e-24
 
     def _newton(self, share: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """Solver of the system in (alpha, beta): the curvature of the constraints, and u/t times their gradients' squares."""
@@ -144,6 +141,7 @@ class _Iterate:
         right = np.r_[(self.a - push.sum(1)).ravel(), (self.b - push.sum(0)).ravel()]
         d = np.zeros(len(right))
         d[self.free] = solve(right[self.free])
+        d = np.clip(d, -_FURTHEST, _FURTHEST)  # each for itself: rare outcomes ask for much and matter little
         d_alpha, d_beta = d[: i * k].reshape(i, k), d[i * k :].reshape(j, k)
         along = (share * (d_alpha[:, None, :] + d_beta[None, :, :])).sum(2)
         d_t = np.where(self.pairs, -residual - along, 0.0)

@@ -58,7 +58,7 @@ class BROJA:
         tol: The gap at which to stop, in nats.
 
     Warns:
-        ConvergenceWarning: the gap stayed above 1e-6 nats.
+        ConvergenceWarning: the gap stayed above 1e-6 nats, which happens where conditional probabilities of 1e-9 stand beside large ones.
 
     Relations:
         * swapping the sources swaps the unique parts.

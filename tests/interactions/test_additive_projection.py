@@ -196,3 +196,19 @@ def test_handwritten_digits(real_data: Path) -> None:
         found.residual_share < 0.02
     )  # a product of evidence is a sum of logarithms, but for a floor under probabilities
     assert found.difference.low <= 0 <= found.difference.high
+
+
+def test_neural_fusions(rng: np.random.Generator) -> None:
+    """A sum of networks is its own projection in logits; a tensor of products is not."""
+    from polymodal.fusion import AdditiveFusion, TensorFusion
+    from polymodal.training import Training
+
+    data = Modalities({"a": rng.normal(size=(160, 2)), "b": rng.normal(size=(160, 2))})
+    y = (data["a"].values()[:, 0] * data["b"].values()[:, 0] > 0).astype(int)
+    training = Training(max_epochs=4, batch_size=40, learning_rate=1e-2)
+    shares = []
+    for fusion in (AdditiveFusion, TensorFusion):
+        model = fusion(4, embedding_dim=4, training=training, random_state=0).fit(data, y)
+        shares.append(empirical_additive_projection(model, data, y, n_rows=60).residual_share)
+    assert shares[0] < 1e-9  # float32
+    assert shares[1] > 1e-4

@@ -45,6 +45,15 @@ def test_predictions_find_it_too(rng: np.random.Generator, world: str) -> None:
         assert value == pytest.approx(1.0 if name == world else 0.0, abs=0.08), found
 
 
+def test_more_than_two_labels(rng: np.random.Generator) -> None:
+    y = rng.integers(3, size=450)
+    words = np.array(["no", "yes", "so"])[y]
+    a, b = (np.eye(3)[y] * 6 + rng.normal(size=(450, 3)) for _ in range(2))
+    for method in (Clustered(4, n_permutations=3), LINEAR):
+        found = decompose({"a": a, "b": b}, words, method, unit="bits")
+        assert found.redundancy == pytest.approx(np.log2(3), abs=0.12)
+
+
 def test_synergy_needs_a_model_that_can_see_it(rng: np.random.Generator) -> None:
     a, b, y = worlds(rng, 600)["synergy"]
     linear = decompose({"a": a, "b": b}, y, LINEAR, unit="bits")

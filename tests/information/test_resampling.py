@@ -35,6 +35,13 @@ def test_what_resampling_adds_is_taken_out(rng: np.random.Generator) -> None:
     assert ends[0][0] < 0 < ends[0][1]
 
 
+def test_infinite_values(rng: np.random.Generator) -> None:
+    always = Bootstrap(5).around(np.array([np.inf]), lambda rows: np.inf, 10, rng)
+    assert always == [(np.inf, np.inf)]
+    sometimes = Bootstrap(20).around(np.array([1.0]), lambda rows: np.inf if 0 in rows else 1.0, 10, rng)
+    assert sometimes == [(-np.inf, np.inf)]
+
+
 def test_refusals(rng: np.random.Generator) -> None:
     with pytest.raises(ModalityError, match=r"share in \(0, 1\), got 1"):
         Subsampling(1.0)

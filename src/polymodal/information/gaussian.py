@@ -20,8 +20,8 @@ _CERTAIN = 1e-12
 class Gaussian:
     r"""$I = -\frac12 \sum_i \ln(1 - \rho_i^2)$ over canonical correlations, $h = \frac12 \ln\big((2 \pi e)^d |S|\big)$.
 
-    Exact for jointly normal numbers; of other distributions with the same covariances it is a lower bound only where x and y
-    are each normal, and it is 0 for dependence without correlation (y = x^2).
+    Exact for jointly normal numbers. Where x and y are each normal, but not jointly, it is a lower bound; otherwise it may lie on
+    either side. It is 0 for dependence without correlation (y = x^2).
 
     Args:
         correct_bias: Take out what n rows of normal numbers add on average (about d_x d_y / 2n), by the mean of the logarithm

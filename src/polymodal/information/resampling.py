@@ -94,8 +94,16 @@ class Subsampling:
 
 def _about(values: np.ndarray, found: list[Any], shrink: float, level: float) -> list[tuple[float, float]]:
     drawn = np.asarray(found, dtype=float).reshape(len(found), -1)
-    ends = np.quantile(drawn - drawn.mean(0), [(1 - level) / 2, (1 + level) / 2], axis=0) * shrink
-    return [(float(v + a), float(v + b)) for v, a, b in zip(values, *ends, strict=True)]
+    return [_ends(float(v), column, shrink, level) for v, column in zip(values, drawn.T, strict=True)]
+
+
+def _ends(value: float, drawn: np.ndarray, shrink: float, level: float) -> tuple[float, float]:
+    if (
+        not np.isfinite(value) or not np.isfinite(drawn).all()
+    ):  # y a function of x: every resample says infinity
+        return (value, value) if (drawn == value).all() else (-np.inf, np.inf)
+    low, high = np.quantile(drawn - drawn.mean(), [(1 - level) / 2, (1 + level) / 2]) * shrink
+    return float(value + low), float(value + high)
 
 
 def _check(n_resamples: int, level: float) -> None:

@@ -117,7 +117,7 @@ class _Dual:
         if self.root is None:
             return np.asarray(self.Z @ u)
         solved = blas.dtrsv(self.root, u, lower=1, trans=1)
-        return np.asarray(blas.dtrmv(self.Z, solved, lower=1)) / np.sqrt(len(self.K) - 1)
+        return np.asarray(blas.dtrmv(self.Z, solved, lower=1) / np.sqrt(len(self.K) - 1))
 
     def back(self, y: np.ndarray) -> np.ndarray:
         from scipy.linalg import blas
@@ -125,7 +125,7 @@ class _Dual:
         if self.root is None:
             return np.asarray(self.Z.T @ y)
         product = blas.dtrmv(self.Z, y, lower=1, trans=1)
-        return np.asarray(blas.dtrsv(self.root, product, lower=1)) / np.sqrt(len(self.K) - 1)
+        return np.asarray(blas.dtrsv(self.root, product, lower=1) / np.sqrt(len(self.K) - 1))
 
     def coefficients(self, u: np.ndarray, others: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Alpha with w = Z'alpha, from w = B^(-1/2) u or, better conditioned, from what the other modalities say."""
@@ -136,7 +136,8 @@ class _Dual:
 
         R = self.K * ((1 - self.reg) / (n - 1))
         R[np.diag_indices(n)] += self.reg
-        return np.asarray(cho_solve(cho_factor(R, overwrite_a=True), others)) / (values * np.sqrt(n - 1))
+        solved = cho_solve(cho_factor(R, overwrite_a=True), others)
+        return np.asarray(solved / (values * np.sqrt(n - 1)))
 
 
 def leading_of_grams(

@@ -289,6 +289,7 @@ class MultimodalClustering(LearnedFission):
             assert isinstance(module, ClusteringModule)
             found, present = module.centres(batch.columns)
             held = {name: code.to(batch.rows.device)[batch.rows] for name, code in codes.items()}
+            # a batch whose rows have one modality each has a gradient too: of zeros
             return pairwise_loss(hinge, found, present, codes=held) + module.projections.sum() * 0
 
         return loss
@@ -314,6 +315,7 @@ def draw_assignment(
     for axis, share, name in zip(drawn, shares, names, strict=True):
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axis.set_title(name)
+        axis.set_xticks(range(share.shape[1]))
         axis.set_xlabel("cluster")
         axis.set_ylabel("part")
     return drawn

@@ -165,7 +165,7 @@ class BilinearFusion(SupervisedFusion):
 
     Relations:
         * solves y = sign(a b), of which `AdditiveFusion` learns nothing
-        * learns nothing of y = sign(a b c), which needs `TensorFusion` or `LowRankFusion`
+        * gets at most seven of the eight cells of y = sign(a b c) right, which needs `TensorFusion` or `LowRankFusion`
         * a missing modality drops out of every product
 
     References: Tenenbaum & Freeman 2000, Separating style and content with bilinear models; Fukui et al. 2016, Multimodal compact

@@ -192,7 +192,7 @@ class GatedFusion(SupervisedFusion):
 
     Relations:
         * a missing modality has gate 0
-        * the gate of a modality that is noise closes
+        * the gate of a modality that is noise closes: softmax by itself, hard gates at a price
 
     References: Arevalo et al. 2017, Gated multimodal units for information fusion; Chen et al. 2017, Multimodal sentiment analysis
         with word-level fusion and reinforcement learning.

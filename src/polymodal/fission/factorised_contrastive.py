@@ -136,6 +136,10 @@ class FactorisedContrastive(ContrastiveFission):
     that a row has. `score` is 1 - InfoNCE / log n of the shared parts, averaged over pairs of modalities: 1 when every row finds its
     partner, 0 for chance.
 
+    What modalities share besides what the class needs neither gains nor loses in these objectives: it may stay in the shared part or
+    not, from one seed to another. Spare dimensions of the shared part can fill with what one modality alone has, which lowers the
+    bound given y as well: keep n_shared small with labels.
+
     Args:
         n_shared: Dimensions of the shared part: one more than the numbers it should tell, since its length is fixed.
         n_private: Dimensions of each private part.

@@ -6,7 +6,7 @@
 * `pairwise_loss`: any of them over pairs of several modalities, of which rows may lack some
 * `decorrelation_loss`: two parts of a representation should share nothing linear
 * `row_orthogonality_loss`, `cross_covariance_loss`, `difference_loss` and `subspace_loss`: other ways for two parts not to overlap
-* `ClubPenalty`, `NceClubPenalty` and `AdversarialPenalty`: what one part says about another, beyond the linear, by a network that keeps up with them
+* `ClubPenalty`, `NceClubPenalty` and `AdversarialPenalty`: what one part says about another, linear or not, by a network trained along
 * `AugmentedLagrangian`: a constraint that holds, by multipliers that ascend
 * `similarity_loss`: one minus the similarity of partners
 * `correlation_loss` and `generalised_correlation_loss`: minus the canonical correlations of two, or more, sets of features

@@ -16,7 +16,6 @@ from polymodal.fission._learned import (
     LearnedFission,
     Loss,
     mean_of_present,
-    product_of_experts,
 )
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.training import Training
@@ -109,16 +108,3 @@ def test_mean_of_present() -> None:
     present = {"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False, False])}
     assert mean_of_present({"a": a, "b": b}, present).tolist() == [[4.0], [4.0], [0.0]]
     assert torch.equal(mean_of_present({"a": a}, {"a": torch.ones(3, dtype=torch.bool)}), a)
-
-
-def test_product_of_experts() -> None:
-    """Variances 1/2 and 1/3 beside the prior: precision 1 + 2 + 3, mean (2 * 3 + 3 * 1) / 6."""
-    means = {"a": torch.tensor([[3.0], [3.0], [9e9]]), "b": torch.tensor([[1.0], [9e9], [9e9]])}
-    logs = {"a": torch.full((3, 1), -np.log(2.0)), "b": torch.full((3, 1), -np.log(3.0))}
-    present = {"a": torch.tensor([True, True, False]), "b": torch.tensor([True, False, False])}
-    mean, log_variance = product_of_experts(means, logs, present)
-    torch.testing.assert_close(mean, torch.tensor([[1.5], [2.0], [0.0]]))
-    torch.testing.assert_close(log_variance, -torch.tensor([[6.0], [3.0], [1.0]]).log())
-    mean, log_variance = product_of_experts(means, logs, present, prior=False)
-    torch.testing.assert_close(mean, torch.tensor([[9 / 5], [3.0], [0.0]]))
-    torch.testing.assert_close(log_variance, -torch.tensor([[5.0], [2.0], [1.0]]).log())

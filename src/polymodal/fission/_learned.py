@@ -62,44 +62,6 @@ def mean_of_present(
     return total / count.clamp(min=1)[:, None]
 
 
-def product_of_experts(
-    means: Mapping[str, Float[Tensor, "n k"]],
-    log_variances: Mapping[str, Float[Tensor, "n k"]],
-    present: Mapping[str, Bool[Tensor, " n"]],
-    *,
-    prior: bool = True,
-) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
-    r"""Mean and log variance of $\prod_m N(\mu_m, \sigma_m^2)$ over the modalities of each row (diagonal normals).
-
-    $$ \sigma^{-2} = 1 + \sum_m \sigma_m^{-2}, \qquad \mu = \sigma^2 \sum_m \mu_m \sigma_m^{-2} $$
-
-    Args:
-        means: Name -> mean.
-        log_variances: Name -> logarithm of the variance.
-        present: Name -> which rows have it; absent experts do not enter.
-        prior: Whether N(0, 1) is one of the experts (the 1 above). Without it a row that has no modality gets N(0, 1) too.
-
-    Relations:
-        * one expert and no prior: that expert.
-        * no modality: the prior, N(0, 1).
-
-    References: Wu and Goodman 2018, "Multimodal generative models for scalable weakly-supervised learning".
-    """
-    names = sorted(means)
-    gone = {name: ~present[name][:, None] for name in names}
-    precisions = torch.stack(
-        [
-            (-log_variances[name].masked_fill(gone[name], 0.0)).exp().masked_fill(gone[name], 0.0)
-            for name in names
-        ]
-    )
-    centres = torch.stack([means[name].masked_fill(gone[name], 0.0) for name in names])
-    nobody = torch.stack([gone[name] for name in names]).all(0)
-    start = torch.ones_like(centres[0]) if prior else nobody.to(centres.dtype).expand_as(centres[0])
-    precision = start + precisions.sum(0)
-    return (centres * precisions).sum(0) / precision, -precision.log()
-
-
 class LearnedFission(Fission):
     """Base of learned fissions. A method stores the parameters named here and writes `_make_module`, `_make_loss` and `_score`.
 

@@ -1,0 +1,14 @@
+# Written by docs/write_api.py from __init__.py.
+from polymodal.nn.attention import Attention as Attention
+from polymodal.nn.attention import MeanMixer as MeanMixer
+from polymodal.nn.attention import TransformerBlock as TransformerBlock
+from polymodal.nn.convolution import ResidualConv1d as ResidualConv1d
+from polymodal.nn.convolution import ResidualConv2d as ResidualConv2d
+from polymodal.nn.experts import product_of_experts as product_of_experts
+from polymodal.nn.mlp import MLP as MLP
+from polymodal.nn.pooling import AttentionPool as AttentionPool
+from polymodal.nn.pooling import masked_mean as masked_mean
+from polymodal.nn.positions import FourierFeatures as FourierFeatures
+from polymodal.nn.positions import sine_positions as sine_positions
+from polymodal.nn.scored_attention import ScoredAttention as ScoredAttention
+from polymodal.nn.towers import Towers as Towers

@@ -1,0 +1,14 @@
+# Written by docs/write_api.py from __init__.py.
+from polymodal.retrieval.approximate import ApproximateIndex as ApproximateIndex
+from polymodal.retrieval.approximate import Approximation as Approximation
+from polymodal.retrieval.exact import exact_search as exact_search
+from polymodal.retrieval.hits import Hits as Hits
+from polymodal.retrieval.index import Index as Index
+from polymodal.retrieval.layout import Layout as Layout
+from polymodal.retrieval.memory import MemoryIndex as MemoryIndex
+from polymodal.retrieval.retriever import Retriever as Retriever
+from polymodal.retrieval.store import DiskIndex as DiskIndex
+from polymodal.retrieval.wording import WordingReport as WordingReport
+from polymodal.retrieval.zero_shot import Calibration as Calibration
+from polymodal.retrieval.zero_shot import ZeroShotClassifier as ZeroShotClassifier
+from polymodal.retrieval.zero_shot import class_vectors as class_vectors

@@ -1,0 +1,9 @@
+# Written by docs/write_api.py from __init__.py.
+from polymodal.similarity.kernels import Cosine as Cosine
+from polymodal.similarity.kernels import Euclidean as Euclidean
+from polymodal.similarity.kernels import ExponentialDistance as ExponentialDistance
+from polymodal.similarity.kernels import ExponentialDot as ExponentialDot
+from polymodal.similarity.kernels import Linear as Linear
+from polymodal.similarity.kernels import Polynomial as Polynomial
+from polymodal.similarity.kernels import RBF as RBF
+from polymodal.similarity.kernels import Similarity as Similarity

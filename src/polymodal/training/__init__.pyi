@@ -1,0 +1,17 @@
+# Written by docs/write_api.py from __init__.py.
+from polymodal.training.batches import Batch as Batch
+from polymodal.training.batches import Batches as Batches
+from polymodal.training.batches import Column as Column
+from polymodal.training.batches import make_batch as make_batch
+from polymodal.training.devices import choose_device as choose_device
+from polymodal.training.distributed import all_gather_rows as all_gather_rows
+from polymodal.training.gradient_cache import Embedded as Embedded
+from polymodal.training.gradient_cache import EmbeddingLoss as EmbeddingLoss
+from polymodal.training.history import History as History
+from polymodal.training.inference import infer as infer
+from polymodal.training.loop import DivergenceError as DivergenceError
+from polymodal.training.loop import train as train
+from polymodal.training.options import Training as Training
+from polymodal.training.progress import Progress as Progress
+from polymodal.training.progress import report_progress as report_progress
+from polymodal.training.seeding import seeded as seeded

@@ -39,7 +39,9 @@ def run(work: list[tuple[str, int, int, int, int, float]] | None = None) -> list
         ours = _measure("ours", method, *size)
         peer = None if missing else _measure("cca_zoo", method, *size)
         assert ours is not None
-        label = "cca_zoo" if peer else "cca_zoo takes no missing rows" if missing else "cca_zoo: not installed"
+        label = (
+            "cca_zoo" if peer else "cca_zoo takes no missing rows" if missing else "cca_zoo: not installed"
+        )
         row = {
             "work": f"{method}, n = {n:,}, {views} x {p} columns, {k} components"
             + (f", {missing:.0%} of the values missing" if missing else ""),

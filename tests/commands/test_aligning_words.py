@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from polymodal.alignment import IBM1, HMMWordAligner, Symmetrised
-from polymodal.commands.aligning import AlignSettings, align_files
+from polymodal.commands.aligning import align_files
+from polymodal.commands.alignment_settings import AlignSettings
 from polymodal.core.errors import ConfigError, DataError
 
 GERMAN = ["das Haus", "das Buch", "ein Buch", "", "ein Haus ist klein", "das Buch ist klein"]

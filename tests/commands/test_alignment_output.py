@@ -10,8 +10,9 @@ import pytest
 
 from polymodal.alignment import DTW, Alignment, align
 from polymodal.commands import alignment_output
-from polymodal.commands.aligning import AlignSettings, align_files
+from polymodal.commands.aligning import align_files
 from polymodal.commands.alignment_output import thinned
+from polymodal.commands.alignment_settings import AlignSettings
 
 pytest.importorskip("matplotlib")
 

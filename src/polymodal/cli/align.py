@@ -130,7 +130,8 @@ def align(
       polymodal align english.txt german.txt --truth links.csv
     """
     with answering(as_json=as_json):
-        from polymodal.commands.aligning import AlignSettings, align_files
+        from polymodal.commands.aligning import align_files
+        from polymodal.commands.alignment_settings import AlignSettings
         from polymodal.commands.alignment_sources import SequenceReading
         from polymodal.core.errors import ConfigError
 

@@ -23,7 +23,7 @@ __getattr__, __dir__, __all__ = attach(
         "evaluate_model": "evaluating",
         "EvaluateResult": "evaluating",
         "align_files": "aligning",
-        "AlignSettings": "aligning",
+        "AlignSettings": "alignment_settings",
         "AlignmentResult": "alignment_result",
         "SequenceReading": "alignment_sources",
         "list_methods": "capabilities",

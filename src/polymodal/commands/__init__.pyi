@@ -1,7 +1,7 @@
 # Written by docs/write_api.py from __init__.py.
-from polymodal.commands.aligning import AlignSettings as AlignSettings
 from polymodal.commands.aligning import align_files as align_files
 from polymodal.commands.alignment_result import AlignmentResult as AlignmentResult
+from polymodal.commands.alignment_settings import AlignSettings as AlignSettings
 from polymodal.commands.alignment_sources import SequenceReading as SequenceReading
 from polymodal.commands.capabilities import Capability as Capability
 from polymodal.commands.capabilities import list_methods as list_methods

@@ -7,8 +7,8 @@ from typing import Any
 
 from polymodal.alignment._parallel_text import words_of
 from polymodal.alignment.symmetrised import RULES, Symmetrised
-from polymodal.commands.aligning import FEW_PAIRS, WORD_MODELS, AlignSettings
 from polymodal.commands.alignment_result import Pair
+from polymodal.commands.alignment_settings import FEW_PAIRS, WORD_MODELS, AlignSettings
 from polymodal.commands.alignment_sources import Sentences, read_sequence
 from polymodal.core.errors import ConfigError, DataError, suggest
 

@@ -1,11 +1,11 @@
 # Written by docs/write_api.py from __init__.py.
 from polymodal.encoders.base import Encoder as Encoder
 from polymodal.encoders.base import EncoderModule as EncoderModule
+from polymodal.encoders.clip_dimensions import ImageDimensions as ImageDimensions
+from polymodal.encoders.clip_dimensions import TextDimensions as TextDimensions
 from polymodal.encoders.clip_encoders import CLIPImageEncoder as CLIPImageEncoder
 from polymodal.encoders.clip_encoders import CLIPTextEncoder as CLIPTextEncoder
 from polymodal.encoders.clip_presets import CLIPPreset as CLIPPreset
-from polymodal.encoders.clip_presets import ImageDimensions as ImageDimensions
-from polymodal.encoders.clip_presets import TextDimensions as TextDimensions
 from polymodal.encoders.clip_presets import clip_preset as clip_preset
 from polymodal.encoders.clip_tokens import TruncatedTextWarning as TruncatedTextWarning
 from polymodal.encoders.custom import ModuleEncoder as ModuleEncoder

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.core.errors import ConfigError, ModelFormatError
-from polymodal.encoders.clip_presets import Activation, ImageDimensions, TextDimensions
+from polymodal.encoders.clip_dimensions import Activation, ImageDimensions, TextDimensions
 from polymodal.encoders.clip_towers import image_body, projection, text_body
 from polymodal.encoders.fitted_pictures import (
     PictureSteps,

@@ -13,7 +13,8 @@ from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modality
 from polymodal.core.typing import Kind
 from polymodal.encoders.base import EncoderModule, check_kind, value_blocks
-from polymodal.encoders.clip_presets import CLIPPreset, TextDimensions, clip_preset
+from polymodal.encoders.clip_dimensions import TextDimensions
+from polymodal.encoders.clip_presets import CLIPPreset, clip_preset
 from polymodal.encoders.clip_tokens import CLIPTokens, train_clip_tokenizer
 from polymodal.encoders.clip_towers import image_body, projection, text_body
 from polymodal.encoders.fitted_pictures import CroppedImageReader, PictureSteps

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polymodal.core.typing import Float
-from polymodal.encoders.clip_presets import ImageDimensions
+from polymodal.encoders.clip_dimensions import ImageDimensions
 
 
 class Bottleneck(nn.Module):

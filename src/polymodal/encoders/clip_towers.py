@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polymodal.core.typing import Float, Int
-from polymodal.encoders.clip_presets import ImageDimensions, TextDimensions
+from polymodal.encoders.clip_dimensions import ImageDimensions, TextDimensions
 
 
 class QuickGELU(nn.Module):

@@ -14,8 +14,8 @@ from polymodal.core.modalities import Modality
 from polymodal.core.typing import Kind
 from polymodal.encoders.base import EncoderModule, check_kind
 from polymodal.encoders.clip_checkpoint import CLIPCheckpoint, Part, empty_tower
+from polymodal.encoders.clip_dimensions import ImageDimensions, TextDimensions, dimensions_to_json
 from polymodal.encoders.clip_encoders import ImageTowerModule, TextTowerModule, Trainable
-from polymodal.encoders.clip_presets import ImageDimensions, TextDimensions, dimensions_to_json
 from polymodal.encoders.clip_tokens import CLIPTokens, read_tokenizer
 from polymodal.encoders.fitted_pictures import PictureSteps
 from polymodal.encoders.transformers_model import (

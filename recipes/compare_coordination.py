@@ -453,8 +453,8 @@ def picture(done: dict[str, Any], tasks: list[str], file: Path) -> None:
     """One panel a set, one line a method."""
     import matplotlib.pyplot as plt
 
-    names = sorted({key.split("/", 1)[1] for key in done})
     found = {task: {row["method"]: row for row in rows_of(done, task)} for task in tasks}
+    names = sorted({name for rows in found.values() for name in rows})
     worth = {}
     for name in names:
         shares = [

@@ -22,14 +22,19 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def start(*args: object) -> subprocess.Popen[str]:
     """A command that runs beside this test."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "polymodal", *map(str, args)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ONE_THREAD,
-    )
+    # where tests run in the background Ctrl-C is ignored, and a child would inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "polymodal", *map(str, args)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ONE_THREAD,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def ends(process: subprocess.Popen[str]) -> tuple[int, str]:

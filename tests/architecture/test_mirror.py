@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import polymodal
+from polymodal.testing import public_packages
 
 ROOT = Path(polymodal.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -16,7 +18,7 @@ TESTED_ELSEWHERE = {
     "core/texts.py": "tests/core/test_modalities.py, by behaviour",
     "testing/contract.py": "tests/contracts",
     "testing/discovery.py": "tests/contracts",
-    "testing/example_data.py": "tests/contracts",
+    "testing/examples.py": "tests/contracts",
 }
 
 
@@ -44,3 +46,11 @@ def test_every_module_has_its_test_and_every_test_its_module() -> None:
     ]
     assert not stray, f"tests without a module: {stray}"
     assert set(TESTED_ELSEWHERE) <= modules
+
+
+def test_no_public_name_is_hidden_by_its_file() -> None:
+    """After `import polymodal.a.b`, `polymodal.a.b` is the file: a function of that name could not be reached any more."""
+    for package in public_packages():
+        names = set(importlib.import_module(f"polymodal.{package}").__all__)
+        files = {file.stem for file in (ROOT / package).glob("*.py")}
+        assert not names & files, f"polymodal.{package}: {sorted(names & files)}"

@@ -10,6 +10,6 @@ __getattr__, __dir__, __all__ = attach(
         "Check": "contract",
         "public_estimators": "discovery",
         "public_packages": "discovery",
-        "example_data": "example_data",
+        "example_data": "examples",
     },
 )

@@ -24,7 +24,7 @@ from polymodal.core.estimator import Coordination, Estimator, Fission, Fusion
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.requirements import ALL_KINDS
 from polymodal.persistence import load, public_name, save
-from polymodal.testing.example_data import example_data
+from polymodal.testing.examples import example_data
 
 Outputs = dict[str, np.ndarray]
 

@@ -129,7 +129,9 @@ def train_clip_tokenizer(texts: Sequence[str], vocabulary: int) -> str:
         vocab_size=max(vocabulary - 2, len(single)),
         initial_alphabet=bytes_,
         end_of_word_suffix=SUFFIX,
-        special_tokens=[END],  # what the library's model takes for unknown; no byte is
+        # END: what the library's model takes for unknown; no byte is. The others: so that their numbers, which decide between pairs
+        # that are equally frequent, do not depend on chance
+        special_tokens=[END, *single[len(bytes_) :]],
         show_progress=False,
     )
     learner = Tokenizer.from_str(_clip_tokenizer({END: 0}, []))

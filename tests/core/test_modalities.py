@@ -140,6 +140,16 @@ class TestRowsAndColumns:
     def test_dict_of_it(self, data: Modalities) -> None:
         assert list(dict(data)) == ["image", "text"]
 
+    def test_used_gives_each_value_once_and_rows_their_place_in_it(self) -> None:
+        column = Modality(np.arange(6.0).reshape(6, 1), np.array([4, -1, 1, 4]))
+        used, index = column.used()
+        assert used.tolist() == [1, 4]
+        assert index.tolist() == [1, -1, 0, 1]
+
+    def test_used_of_nothing_is_nothing(self) -> None:
+        used, index = Modality(np.zeros((3, 1)), np.array([-1, -1])).used()
+        assert used.tolist() == [] and index.tolist() == [-1, -1]
+
     def test_compact_forgets_unused_values(self, data: Modalities) -> None:
         small = data["image"][[3, 3]].compact()
         assert len(small.store) == 1

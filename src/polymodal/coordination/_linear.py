@@ -82,9 +82,7 @@ class LinearCoordination(Coordination):
         columns = {}
         for name, column in data.items():
             # each stored value once: rows that share one keep sharing its representation
-            used, inverse = np.unique(column.index[column.present], return_inverse=True)
-            index = np.full(len(column), -1, dtype=np.int64)
-            index[column.present] = inverse
+            used, index = column.used()
             columns[name] = Modality(
                 project(column.store, used, means[name], weights[name], self.block_size), index
             )

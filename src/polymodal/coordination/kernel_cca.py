@@ -321,9 +321,7 @@ class KernelCCA(Coordination):
         columns = {}
         for name, column in data.items():
             # each stored value once: rows that share one keep sharing its representation
-            used, inverse = np.unique(column.index[column.present], return_inverse=True)
-            index = np.full(len(column), -1, dtype=np.int64)
-            index[column.present] = inverse
+            used, index = column.used()
             features = MappedStore(column.store, self.maps_[name])
             out = np.empty((len(used), self.n_components))
             for start in range(0, len(used), BLOCK_SIZE):

@@ -237,7 +237,7 @@ def _describe_one(name: str, column: Modality, values: Any) -> ModalityDescripti
         shape=tuple(numbers.shape[1:]) if isinstance(store, Files) and numbers is not None else column.shape,
         dtype=None if numbers is None else str(numbers.dtype),
         missing=int((~column.present).sum()),
-        values=len(np.unique(column.index[column.present])),
+        values=len(column.used()[0]),
         lengths=lengths,
         range=(float(numbers.min()), float(numbers.max())) if filled else None,  # type: ignore[union-attr]
         rate=values.rate if isinstance(values, Ragged) else None,

@@ -102,11 +102,19 @@ class Modality:
             )
         return self.store[self.index]
 
-    def compact(self) -> Modality:
-        """Only the values that some row uses: what to keep when a large store has been cut down."""
+    def used(self) -> tuple[Int[np.ndarray, " u"], Int[np.ndarray, " n"]]:
+        """Positions of the stored values that some row uses, each once; and for each row which of them it uses, -1: none.
+
+        To do something once for each value, and let rows go on sharing what comes out: `Modality(function(store[used]), index)`.
+        """
         used, inverse = np.unique(self.index[self.present], return_inverse=True)
         index = np.full(len(self), -1, dtype=np.int64)
         index[self.present] = inverse
+        return used, index
+
+    def compact(self) -> Modality:
+        """Only the values that some row uses: what to keep when a large store has been cut down."""
+        used, index = self.used()
         store = self.store
         kept: Store = (
             Files([store.paths[i] for i in used], store.reader) if isinstance(store, Files) else store[used]
@@ -120,16 +128,15 @@ class Modality:
         What decides which pairs are positives: rows that hold the same thing are never each other's negatives.
         Files count as equal when their paths are. Costs one pass over the stored values.
         """
-        used, inverse = np.unique(self.index[self.present], return_inverse=True)
+        used, index = self.used()
         codes: dict[Hashable, int] = {}
         numbers = np.fromiter(
             (codes.setdefault(_fingerprint(self.store, int(i)), len(codes)) for i in used),
             np.int64,
             len(used),
         )
-        out = np.full(len(self), -1, dtype=np.int64)
-        out[self.present] = numbers[inverse]
-        return out
+        shared: np.ndarray = np.append(numbers, -1)[index]  # -1 reads the appended one
+        return shared
 
 
 def _fingerprint(store: Store, i: int) -> Hashable:

@@ -86,7 +86,7 @@ def check_heads(recipe: Any) -> None:
 
 def used_rows(modality: Modality, most: int | None = None) -> np.ndarray:
     """Positions of the stored values that some row uses, each once; at most `most`, spread evenly."""
-    used = np.unique(modality.index[modality.present])
+    used, _ = modality.used()
     if most is None or len(used) <= most:
         return used
     return used[np.linspace(0, len(used) - 1, most).round().astype(np.int64)]

@@ -118,9 +118,7 @@ class PretrainedFeatures(Coordination):
         return 0.0
 
     def _encode(self, name: str, column: Modality) -> Modality:
-        used, inverse = np.unique(column.index[column.present], return_inverse=True)
-        index = np.full(len(column), -1, dtype=np.int64)
-        index[column.present] = inverse
+        used, index = column.used()
         keys = [(name, _key(column.store, int(i))) for i in used]
         new = {key: i for key, i in zip(keys, used, strict=True) if key not in self._remembered}
         found: dict[Hashable, np.ndarray] = {

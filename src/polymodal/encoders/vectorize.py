@@ -80,9 +80,7 @@ class Vectorize(Coordination):
     def _transform(self, data: Modalities) -> Modalities:
         columns = {}
         for name, column in data.items():
-            used, inverse = np.unique(column.index[column.present], return_inverse=True)
-            index = np.full(len(column), -1, dtype=np.int64)
-            index[column.present] = inverse
+            used, index = column.used()
             state = self.state_[name]
             blocks = [_project(f, state) for f in _features(column, used, state)]
             width = len(state["mean"]) if state["components"] is None else state["components"].shape[1]
@@ -94,7 +92,7 @@ class Vectorize(Coordination):
         shares = []
         for name, column in data.items():
             state = self.state_[name]
-            used = np.unique(column.index[column.present])
+            used, _ = column.used()
             if state["components"] is None or not len(used):
                 shares.append(1.0)
                 continue

@@ -152,16 +152,13 @@ class _Source:
 
     def __init__(self, modality: Modality, collate: Collate, keep_bytes: int) -> None:
         self._store, self._collate = modality.store, collate
-        used, inverse = np.unique(modality.index[modality.present], return_inverse=True)
-        self._used = used
-        self._index = np.full(len(modality), -1, dtype=np.int64)
-        self._index[modality.present] = inverse
+        self._used, self._index = modality.used()
         owner = getattr(collate, "__self__", collate)
         self.deterministic = bool(getattr(owner, "cache_collated", True))
         self._all: Collated | None = None
         self.bytes = 0
-        if self.deterministic and len(used) and keep_bytes > 0 and self._expected_bytes() <= keep_bytes:
-            self._all = self._read(np.arange(len(used)))
+        if self.deterministic and len(self._used) and keep_bytes > 0 and self._expected_bytes() <= keep_bytes:
+            self._all = self._read(np.arange(len(self._used)))
             self.bytes = _bytes(self._all)
 
     @property

@@ -32,6 +32,7 @@ from polymodal.training.history import History
 from polymodal.training.inference import infer
 from polymodal.training.loop import train
 from polymodal.training.options import Training
+from polymodal.training.saved_module import SavedModule
 from polymodal.training.seeding import seeded
 
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -59,9 +60,7 @@ def embed_stored(
         function: Some values, all present -> (u, width).
         width: For a column without values.
     """
-    used, inverse = np.unique(column.index[column.present], return_inverse=True)
-    index = np.full(len(column), -1, dtype=np.int64)
-    index[column.present] = inverse
+    used, index = column.used()
     if not len(used):
         return Modality(np.empty((0, width), dtype=np.float32), index)
     return Modality(function(Modality(column.store, used)), index)
@@ -77,7 +76,7 @@ def row_codes(data: Modalities) -> Callable[[Tensor], dict[str, Tensor]]:
     return of
 
 
-class LearnedCoordination(Coordination):
+class LearnedCoordination(SavedModule, Coordination):
     """Base of learned coordinations. A method stores the parameters named here and writes `_make_module` and `_make_loss`.
 
     `transform` encodes each distinct stored value once; rows that share one keep sharing its vector. `score` is the mean reciprocal
@@ -198,17 +197,3 @@ class LearnedCoordination(Coordination):
                 f"{type(self).__name__}.score needs rows that have two of {list(self.modalities_)}, got none in {data!r}."
             )
         return met
-
-    # --- saving -----------------------------------------------------------------------------------------------------
-
-    def _get_state(self) -> dict[str, Any]:
-        kept = {k: v for k, v in super()._get_state().items() if k != "module_"}
-        return {**kept, "weights": dict(self.module_.state_dict())}
-
-    def _set_state(self, state: dict[str, Any]) -> None:
-        weights = state["weights"]
-        super()._set_state({k: v for k, v in state.items() if k != "weights"})
-        with seeded(0):
-            self.module_ = self._build()
-        self.module_.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})
-        self.module_.eval()

@@ -24,6 +24,7 @@ from polymodal.training.history import History
 from polymodal.training.inference import infer
 from polymodal.training.loop import train
 from polymodal.training.options import Training
+from polymodal.training.saved_module import SavedModule
 from polymodal.training.seeding import seeded
 
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -62,7 +63,7 @@ def mean_of_present(
     return total / count.clamp(min=1)[:, None]
 
 
-class LearnedFission(Fission):
+class LearnedFission(SavedModule, Fission):
     """Base of learned fissions. A method stores the parameters named here and writes `_make_module`, `_make_loss` and `_score`.
 
     `transform` gives `"shared"` (n, n_shared), from whichever modalities a row has, and one private part (n, n_private) under
@@ -168,20 +169,6 @@ class LearnedFission(Fission):
             values = found.get(name, np.empty((0, width), dtype=np.float32))
             columns[name] = _column(values, some if name == "shared" else data[name].present)
         return Modalities(columns, ids=data.ids)
-
-    # --- saving -----------------------------------------------------------------------------------------------------
-
-    def _get_state(self) -> dict[str, Any]:
-        kept = {k: v for k, v in super()._get_state().items() if k != "module_"}
-        return {**kept, "weights": dict(self.module_.state_dict())}
-
-    def _set_state(self, state: dict[str, Any]) -> None:
-        weights = state["weights"]
-        super()._set_state({k: v for k, v in state.items() if k != "weights"})
-        with seeded(0):
-            self.module_ = self._build()
-        self.module_.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})
-        self.module_.eval()
 
 
 def _column(values: np.ndarray, present: np.ndarray) -> Modality:

@@ -23,6 +23,7 @@ from polymodal.core.typing import Float, Shaped
 from polymodal.encoders.base import Encoder, EncoderModule
 from polymodal.encoders.defaults import build_encoders, choose_encoders, prepare_encoders
 from polymodal.fusion._inputs import hide_at_random
+from polymodal.fusion._layer import check_count
 from polymodal.fusion._target import Target, Task, tag_task
 from polymodal.nn.towers import Towers
 from polymodal.training.batches import Batch
@@ -30,6 +31,7 @@ from polymodal.training.history import History
 from polymodal.training.inference import infer
 from polymodal.training.loop import train
 from polymodal.training.options import Training
+from polymodal.training.saved_module import SavedModule
 from polymodal.training.seeding import seeded
 
 DEFAULT_TRAINING = Training(max_epochs=40, batch_size=64)
@@ -68,7 +70,7 @@ def _gives_probabilities(model: SupervisedFusion) -> bool:
     return True
 
 
-class SupervisedFusion(Fusion):
+class SupervisedFusion(SavedModule, Fusion):
     """Base of learned fusions with a head. A method stores the parameters named here and writes `_make_layer`."""
 
     requires: ClassVar[Requirements] = Requirements(min_modalities=1, unpaired=True, target="required")
@@ -79,6 +81,8 @@ class SupervisedFusion(Fusion):
     modality_dropout: float
     training: Training | None
     random_state: RandomState
+
+    module_: FusionNetwork
 
     @abstractmethod
     def _make_layer(self, dims: Mapping[str, int]) -> nn.Module:
@@ -112,29 +116,22 @@ class SupervisedFusion(Fusion):
         self._settle(data)
 
     def _prepare(self, data: Modalities, y: np.ndarray, seed: int) -> tuple[FusionNetwork, Target]:
-        if (
-            isinstance(self.n_components, bool)
-            or not isinstance(self.n_components, int)
-            or self.n_components < 1
-        ):
-            raise ConfigError(
-                f"n_components must be a whole number of at least 1, got {self.n_components!r}."
-            )
+        check_count("n_components", self.n_components)
         if not 0 <= self.modality_dropout <= 1:
             raise ConfigError(f"modality_dropout must be a share in [0, 1], got {self.modality_dropout!r}.")
         target = Target.of(y, self.task)
         self._take_target(target)
         self.encoders_ = choose_encoders(self.encoders, data)
         self.settings_ = prepare_encoders(self.encoders_, data)
-        return self._build(seed), target
+        with seeded(seed):
+            return self._build(), target
 
-    def _build(self, seed: int) -> FusionNetwork:
+    def _build(self) -> FusionNetwork:
         names = sorted(self.encoders_)
         dim = self._embedding_dim(len(names))
-        with seeded(seed):
-            encoders = build_encoders(self.encoders_, self.settings_, dim)
-            layer = self._make_layer(dict.fromkeys(names, dim))
-            return FusionNetwork(encoders, layer, nn.Linear(self.n_components, self._target.n_outputs))
+        encoders = build_encoders(self.encoders_, self.settings_, dim)
+        layer = self._make_layer(dict.fromkeys(names, dim))
+        return FusionNetwork(encoders, layer, nn.Linear(self.n_components, self._target.n_outputs))
 
     def _initial_module(self, data: Modalities, y: np.ndarray | None) -> nn.Module:
         """The module before training."""
@@ -227,22 +224,11 @@ class SupervisedFusion(Fusion):
     # --- saving -----------------------------------------------------------------------------------------------------
 
     def _get_state(self) -> dict[str, Any]:
-        return {
-            "modalities_": self.modalities_,
-            "encoders_": self.encoders_,
-            "settings_": self.settings_,
-            "history_": self.history_,
-            "target": dataclasses.asdict(self._target),
-            "weights": dict(self.module_.state_dict()),
-        }
+        return {**super()._get_state(), "target": dataclasses.asdict(self._target)}
 
     def _set_state(self, state: dict[str, Any]) -> None:
-        for name in ("modalities_", "encoders_", "settings_", "history_"):
-            setattr(self, name, state[name])
         self._take_target(Target(**state["target"]))
-        self.module_ = self._build(0)
-        self.module_.load_state_dict(state["weights"])
-        self.module_.eval()
+        super()._set_state({name: value for name, value in state.items() if name != "target"})
 
 
 def _dtype(target: Target) -> torch.dtype:

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
-from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
-from polymodal.fusion._inputs import fill_absent
+from polymodal.fusion._layer import FusionLayer
 from polymodal.fusion._supervised import SupervisedFusion
 from polymodal.fusion._target import Task
 from polymodal.training.options import Training
 
 
-class AdditiveLayer(nn.Module):
+class AdditiveLayer(FusionLayer):
     r"""A sum of linear maps, one per modality, in which an absent modality adds a constant instead.
 
     $$ z = c + \sum_m \begin{cases} W_m x_m & m \text{ present} \\ a_m & m \text{ absent} \end{cases} $$
@@ -40,26 +39,14 @@ class AdditiveLayer(nn.Module):
     """
 
     def __init__(self, dims: Mapping[str, int], n_components: int) -> None:
-        super().__init__()
-        self.dims = {name: dims[name] for name in sorted(dims)}
-        self.n_components = n_components
+        super().__init__(dims, n_components)
         whole = nn.Linear(sum(self.dims.values()), n_components)  # the initial weights of early fusion
         parts = torch.split(whole.weight.detach(), list(self.dims.values()), dim=1)
         self.weights = nn.ParameterList([nn.Parameter(part.clone()) for part in parts])
         self.absences = nn.ParameterList([nn.Parameter(torch.zeros(n_components)) for _ in self.dims])
         self.bias = nn.Parameter(whole.bias.detach().clone())
 
-    def forward(
-        self,
-        inputs: Mapping[str, Float[Tensor, "n _"]],
-        present: Mapping[str, Bool[Tensor, " n"]] | None = None,
-    ) -> Float[Tensor, "n k"]:
-        """Fuse. A name that is not in `inputs`, or a row where `present` is False, counts as absent.
-
-        Raises:
-            ModalityError: an unknown name, no modality, a wrong width, rows or mask.
-        """
-        values, has = fill_absent(inputs, present, self.dims)
+    def _fuse(self, values: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
         total: Tensor = self.bias
         for name, weight, absence in zip(self.dims, self.weights, self.absences, strict=True):
             total = total + torch.where(has[name][:, None], values[name] @ weight.T, absence)

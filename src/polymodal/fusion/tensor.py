@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from polymodal.core.errors import ModalityError
 from polymodal.core.random import RandomState
-from polymodal.core.typing import Bool, Float
+from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
-from polymodal.fusion._inputs import fill_absent
+from polymodal.fusion._layer import Bounded, FusionLayer
 from polymodal.fusion._supervised import SupervisedFusion
 from polymodal.fusion._target import Task
 from polymodal.training.options import Training
@@ -70,7 +70,7 @@ def _best_cut(sizes: Sequence[int], k: int) -> int:
     return min(range(len(sizes)), key=kept)
 
 
-class TensorLayer(nn.Module):
+class TensorLayer(FusionLayer):
     r"""A linear map of all products across modalities: $z = W \cdot \mathrm{vec}([x_1;1] \otimes \dots \otimes [x_M;1])$.
 
     The appended ones make every product of fewer modalities part of it: with three, all uni-, bi- and trimodal
@@ -92,9 +92,7 @@ class TensorLayer(nn.Module):
     """
 
     def __init__(self, dims: Mapping[str, int], n_components: int) -> None:
-        super().__init__()
-        self.dims = {name: dims[name] for name in sorted(dims)}
-        self.n_components = n_components
+        super().__init__(dims, n_components)
         shape = [d + 1 for d in self.dims.values()]
         _check_size(self.dims, n_components)
         self.weight = nn.Parameter(torch.zeros(n_components, *shape))
@@ -110,31 +108,9 @@ class TensorLayer(nn.Module):
                 line = [slice(dim) if other == axis else place for other, place in enumerate(ones)]
                 self.weight[(slice(None), *line)].uniform_(-bound, bound)
 
-    def forward(
-        self,
-        inputs: Mapping[str, Float[Tensor, "n _"]],
-        present: Mapping[str, Bool[Tensor, " n"]] | None = None,
-    ) -> Float[Tensor, "n k"]:
-        """Fuse. A name that is not in `inputs`, or a row where `present` is False, counts as absent.
-
-        Raises:
-            ModalityError: an unknown name, no modality, a wrong width, rows or mask.
-        """
-        values, _ = fill_absent(inputs, present, self.dims)
+    def _fuse(self, values: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
         with_one = [nn.functional.pad(values[name], (0, 1), value=1.0) for name in self.dims]
         return tensor_contract(with_one, self.weight)
-
-
-class _BoundedTensorLayer(TensorLayer):
-    """Features go through tanh first: products of many unbounded ones explode."""
-
-    def forward(
-        self,
-        inputs: Mapping[str, Float[Tensor, "n _"]],
-        present: Mapping[str, Bool[Tensor, " n"]] | None = None,
-    ) -> Float[Tensor, "n k"]:
-        values, has = fill_absent(inputs, present, self.dims)
-        return super().forward({name: value.tanh() for name, value in values.items()}, has)
 
 
 def _check_size(dims: Mapping[str, int], n_components: int) -> None:
@@ -205,7 +181,7 @@ class TensorFusion(SupervisedFusion):
         return [cls(3, embedding_dim=3, modality_dropout=0.3, training=options, random_state=0)]
 
     def _make_layer(self, dims: Mapping[str, int]) -> nn.Module:
-        return _BoundedTensorLayer(dims, self.n_components)
+        return Bounded(TensorLayer(dims, self.n_components))
 
     def _embedding_dim(self, n_modalities: int) -> int:
         if self.embedding_dim is not None:

@@ -13,14 +13,11 @@ from polymodal.coordination._kernel_features import (
     MappedStore,
     NystroemFeatures,
     RandomFourierFeatures,
-    centred,
     check_positive,
     check_varies,
-    gram,
     has_unbounded_rank,
     kernel_of,
     mapped,
-    median_width,
 )
 from polymodal.coordination._kernel_pencil import (
     check_components,
@@ -37,6 +34,7 @@ from polymodal.core.random import RandomState, generator
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Float
 from polymodal.evaluation.correlation import paired_correlations
+from polymodal.similarity._gram import centred, gram, median_width
 from polymodal.similarity.kernels import RBF, Similarity
 
 EXACT_ROWS = 2000  # up to here method="auto" is exact

@@ -148,7 +148,8 @@ class TestRowsAndColumns:
 
     def test_used_of_nothing_is_nothing(self) -> None:
         used, index = Modality(np.zeros((3, 1)), np.array([-1, -1])).used()
-        assert used.tolist() == [] and index.tolist() == [-1, -1]
+        assert used.tolist() == []
+        assert index.tolist() == [-1, -1]
 
     def test_compact_forgets_unused_values(self, data: Modalities) -> None:
         small = data["image"][[3, 3]].compact()

@@ -114,6 +114,16 @@ class Estimator(TransformerMixin, BaseEstimator, ABC):
                 )
         return frame.select(*(name for name in fitted if name in frame))
 
+    def _check_some_present(self, frame: Modalities) -> None:
+        """Refuse rows that have nothing, by their ids."""
+        nothing = ~np.logical_or.reduce(list(frame.present.values()))
+        if nothing.any():
+            ids = frame.ids[nothing][:3].tolist()
+            raise ModalityError(
+                f"{type(self).__name__} needs at least one of {list(self.modalities_)} on every row; "
+                f"{int(nothing.sum())} of {len(frame)} rows have none (ids {ids}). Drop those rows."
+            )
+
     @classmethod
     def _examples(cls) -> list[Estimator]:
         """Small constructions that the contract tests run on: quick to fit on forty rows."""
@@ -165,15 +175,6 @@ class Fusion(Estimator):
         self._check_some_present(frame)
         representation: np.ndarray = self._transform(frame)
         return representation
-
-    def _check_some_present(self, frame: Modalities) -> None:
-        nothing = ~np.logical_or.reduce(list(frame.present.values()))
-        if nothing.any():
-            ids = frame.ids[nothing][:3].tolist()
-            raise ModalityError(
-                f"{type(self).__name__} needs at least one of {list(self.modalities_)} on every row; "
-                f"{int(nothing.sum())} of {len(frame)} rows have none (ids {ids}). Drop those rows."
-            )
 
 
 class Coordination(Estimator):

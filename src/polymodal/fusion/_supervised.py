@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
-from sklearn.utils import Tags
-from sklearn.utils.metaestimators import available_if
 from torch import Tensor, nn
 
-from polymodal.core.errors import ConfigError, ModalityError
+from polymodal.core.errors import ConfigError
 from polymodal.core.estimator import Fusion
 from polymodal.core.modalities import Modalities
+from polymodal.core.predictor import ScoringPredictor
 from polymodal.core.random import RandomState
 from polymodal.core.random import seed as seed_of
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Float, Shaped
+from polymodal.core.target import Target
+from polymodal.core.task import Task
+from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder, EncoderModule
 from polymodal.encoders.defaults import build_encoders, choose_encoders, prepare_encoders
 from polymodal.fusion._inputs import hide_at_random
 from polymodal.fusion._layer import check_count
-from polymodal.fusion._target import Target, Task, tag_task
 from polymodal.nn.towers import Towers
 from polymodal.training.batches import Batch
 from polymodal.training.history import History
@@ -61,16 +60,7 @@ class FusionNetwork(nn.Module):
         return outputs
 
 
-def _gives_probabilities(model: SupervisedFusion) -> bool:
-    task = getattr(model, "task_", model.task)
-    if task == "regression":
-        raise AttributeError(
-            f"This {type(model).__name__} predicts quantities: it has predict, and no probabilities."
-        )
-    return True
-
-
-class SupervisedFusion(SavedModule, Fusion):
+class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
     """Base of learned fusions with a head. A method stores the parameters named here and writes `_make_layer`."""
 
     requires: ClassVar[Requirements] = Requirements(min_modalities=1, unpaired=True, target="required")
@@ -150,14 +140,6 @@ class SupervisedFusion(SavedModule, Fusion):
 
         return loss
 
-    def _take_target(self, target: Target) -> None:
-        self._target = target
-        self.task_ = target.task
-        if target.task != "regression":
-            self.classes_ = target.classes
-        elif hasattr(self, "classes_"):
-            del self.classes_
-
     # --- using ------------------------------------------------------------------------------------------------------
 
     def _infer(
@@ -172,63 +154,8 @@ class SupervisedFusion(SavedModule, Fusion):
     def _transform(self, data: Modalities) -> np.ndarray:
         return self._infer(data, lambda module, batch: {"z": module.fuse(batch)})["z"]
 
-    def _outputs(self, data: Modalities | Mapping[str, Any]) -> np.ndarray:
-        """What the head gives, (n, outputs) in float64."""
-        frame = self._check_known(data)
-        self._check_some_present(frame)
-        return self._infer(frame, lambda module, batch: {"y": module(batch)})["y"].astype(np.float64)
-
-    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
-    def decision_function(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n ..."]:
-        """Log-odds: of the second of two classes (n,); up to a constant per row of each of more classes, or of each label.
-
-        Raises:
-            ModalityError: a row that has none of the fitted modalities.
-        """
-        outputs = self._outputs(data)
-        two = self.task_ == "classification" and outputs.shape[1] == 2
-        odds: np.ndarray = outputs[:, 1] - outputs[:, 0] if two else outputs
-        return odds
-
-    @available_if(_gives_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
-    def predict_proba(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
-        """Probability of each class (rows sum to 1), in the order of `classes_`; or of each label."""
-        from scipy.special import expit, softmax
-
-        outputs = self._outputs(data)
-        probability: np.ndarray = expit(outputs) if self.task_ == "multilabel" else softmax(outputs, axis=1)
-        return probability
-
-    def predict(self, data: Modalities | Mapping[str, Any]) -> Shaped[np.ndarray, "n ..."]:
-        """The likeliest class, the labels that are likelier than not, or the quantities."""
-        if self._check_fitted_task() == "regression":
-            return self._target.restore(self._outputs(data))
-        return self._target.decide(self.predict_proba(data))
-
-    def _check_fitted_task(self) -> str:
-        self._check_fitted()
-        return self.task_
-
-    def _score(self, data: Modalities, y: np.ndarray | None) -> float:
-        """Accuracy (classes; whole rows for labels) or R2 (quantities)."""
-        return self._target.score(self._required(y, "score"), self.predict(data))
-
-    def _required(self, y: np.ndarray | None, method: str) -> np.ndarray:
-        if y is None:
-            raise ModalityError(f"{type(self).__name__} needs a target y, got none. Pass {method}(data, y).")
-        return y
-
-    def __sklearn_tags__(self) -> Tags:
-        return tag_task(super().__sklearn_tags__(), getattr(self, "task_", self.task))
-
-    # --- saving -----------------------------------------------------------------------------------------------------
-
-    def _get_state(self) -> dict[str, Any]:
-        return {**super()._get_state(), "target": dataclasses.asdict(self._target)}
-
-    def _set_state(self, state: dict[str, Any]) -> None:
-        self._take_target(Target(**state["target"]))
-        super()._set_state({name: value for name, value in state.items() if name != "target"})
+    def _outputs(self, data: Modalities) -> Float[np.ndarray, "n q"]:
+        return self._infer(data, lambda module, batch: {"y": module(batch)})["y"].astype(np.float64)
 
 
 def _dtype(target: Target) -> torch.dtype:

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
 from polymodal.core.errors import ModalityError
-from polymodal.fusion._target import Target, resolve_task
+from polymodal.core.target import Target
+from polymodal.core.task import resolve_task
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "AdditiveFusion": "additive",
         "AdditiveLayer": "additive",
+        "EarlyFusion": "early",
         "LateFusion": "late",
         "MultiplicativeFusion": "multiplicative",
         "MultiplicativeLayer": "multiplicative",
@@ -22,6 +23,7 @@ __getattr__, __dir__, __all__ = attach(
         "GatedLayer": "gated",
         "Gated": "gated",
         "reinforce_loss": "gated",
+        "GaussianMixtureFusion": "gaussian_mixture",
         "PolynomialFusion": "polynomial",
         "PolynomialLayer": "polynomial",
         "LowRankFusion": "low_rank",

@@ -90,11 +90,11 @@ def test_tokens_are_hidden_while_training_and_never_all(encoder) -> None:
     batch = module.collate(words.values())
     module.train()
     with seeded(0):
-        seen = [module.tokens(batch)[1].sum(1).tolist() for _ in range(20)]
+        seen = [module.words(batch)[1].sum(1).tolist() for _ in range(20)]
     assert all(1 <= many <= 8 and one == 1 for many, one in seen)
     assert len({many for many, _ in seen}) > 3
     module.eval()
-    assert module.tokens(batch)[1].sum(1).tolist() == [8, 1]
+    assert module.words(batch)[1].sum(1).tolist() == [8, 1]
 
 
 def test_a_share_of_hidden_tokens_that_leaves_none_is_refused() -> None:

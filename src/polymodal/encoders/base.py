@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.modalities import Modality
-from polymodal.core.typing import Float, Kind
+from polymodal.core.typing import Bool, Float, Kind
 
 
 class EncoderModule(nn.Module):
@@ -33,6 +34,45 @@ class EncoderModule(nn.Module):
     @abstractmethod
     def forward(self, batch: Any) -> Float[Tensor, "u dim"]:
         """One vector per collated value."""
+
+    def tokens(self, batch: Any) -> tuple[Float[Tensor, "u t dim"], Bool[Tensor, "u t"]]:
+        """Several vectors per collated value (of its words, steps or patches), and which of them are there.
+
+        Where nothing else is written it is one: the vector of the whole value.
+        """
+        vectors: Tensor = self(batch)
+        return vectors[:, None], torch.ones(len(vectors), 1, dtype=torch.bool, device=vectors.device)
+
+    def keep_tokens(self) -> None:
+        """Drop the layers that `tokens` does not use, so that all that is left trains; `forward` works no longer."""
+
+
+class PooledModule(EncoderModule):
+    """An encoder of states: its vector is `head` of the pooled states, its tokens are `head` of each state.
+
+    Subclasses set `pool` and `head`, and write `states`.
+    """
+
+    pool: nn.Module
+    head: nn.Module
+
+    @abstractmethod
+    def states(self, batch: Any) -> tuple[Float[Tensor, "u t width"], Bool[Tensor, "u t"]]:
+        """Normalised states of the steps, and which of them are there."""
+
+    def forward(self, batch: Any) -> Tensor:
+        """One vector per value; one without steps gives the same as every other."""
+        out: Tensor = self.head(self.pool(*self.states(batch)))
+        return out
+
+    def tokens(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """One vector per step."""
+        states, mask = self.states(batch)
+        return self.head(states), mask
+
+    def keep_tokens(self) -> None:
+        """Drop the pooling."""
+        del self.pool
 
 
 @runtime_checkable

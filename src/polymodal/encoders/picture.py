@@ -16,6 +16,7 @@ from polymodal.core.modalities import Modality
 from polymodal.core.typing import Float, Kind
 from polymodal.encoders.base import (
     EncoderModule,
+    PooledModule,
     check_heads,
     check_kind,
     check_numbers,
@@ -132,6 +133,20 @@ class ConvModule(PictureModule):
         out: Tensor = self.head(self.stages(self.stem(self.pixels(batch))))
         return out
 
+    def tokens(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """One vector per field of the pooled map, in reading order: its share in the vector of the picture, made as large as that.
+
+        With pool=1, the one token is the vector.
+        """
+        linear = self.head[3]
+        assert isinstance(linear, nn.Linear)
+        fields = self.head[2](
+            self.head[0](self.stages(self.stem(self.pixels(batch)))).flatten(2)
+        )  # (u, channels, fields)
+        weight = linear.weight.view(self.dim, fields.shape[1], -1)
+        tokens = fields.shape[2] ** 0.5 * torch.einsum("ucf,dcf->ufd", fields, weight) + linear.bias
+        return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+
 
 @dataclass(frozen=True)
 class ConvEncoder:
@@ -170,7 +185,7 @@ class ConvEncoder:
         return ConvModule(settings, dim, self)
 
 
-class ViTModule(PictureModule):
+class ViTModule(PooledModule, PictureModule):
     """Square patches as steps of a transformer; attention pooling."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: ViTEncoder) -> None:
@@ -186,8 +201,8 @@ class ViTModule(PictureModule):
         self.pool = AttentionPool(recipe.width, heads=recipe.heads)
         self.head = nn.Linear(recipe.width, dim)
 
-    def forward(self, batch: Float[Tensor, "u h w c"] | Any) -> Float[Tensor, "u dim"]:
-        """One vector per picture, of any size."""
+    def states(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What the blocks make of each patch, in reading order."""
         x = self.pixels(batch)
         u, _, h, w = x.shape
         p = self.patch
@@ -203,8 +218,7 @@ class ViTModule(PictureModule):
         mask = torch.ones(steps.shape[:2], dtype=torch.bool, device=steps.device)
         for block in self.blocks:
             steps = block(steps, mask)
-        out: Tensor = self.head(self.pool(self.norm(steps), mask))
-        return out
+        return self.norm(steps), mask
 
 
 def plane_positions(rows: int, columns: int, dim: int, device: torch.device) -> Float[Tensor, "t d"]:

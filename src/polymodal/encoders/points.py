@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from polymodal.core.modalities import Modality
 from polymodal.core.typing import Kind
-from polymodal.encoders.base import EncoderModule, check_heads, check_numbers
+from polymodal.encoders.base import EncoderModule, PooledModule, check_heads, check_numbers
 from polymodal.encoders.sequence import SequenceModule, sequence_settings
 from polymodal.nn.mlp import MLP
 from polymodal.nn.pooling import AttentionPool
 from polymodal.nn.positions import FourierFeatures
 
 
-class PointSetModule(SequenceModule):
+class PointSetModule(PooledModule, SequenceModule):
     """The same layers on each point, attention pooling, and layers on the pooled vector."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: PointSetEncoder) -> None:
@@ -36,11 +36,10 @@ class PointSetModule(SequenceModule):
             nn.LayerNorm(width), MLP(width, dim, width=2 * width, depth=1, dropout=recipe.dropout)
         )
 
-    def forward(self, batch: Any) -> Tensor:
-        """One vector per set; all empty sets give the same one."""
+    def states(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What the layers make of each point."""
         steps, mask = self.steps(batch)
-        out: Tensor = self.head(self.pool(self.point(self.features(steps)), mask))
-        return out
+        return self.point(self.features(steps)), mask
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from polymodal.core.ragged import Ragged
 from polymodal.core.typing import Kind
 from polymodal.encoders.base import (
     EncoderModule,
+    PooledModule,
     check_heads,
     check_kind,
     check_numbers,
@@ -94,16 +95,25 @@ class GRUModule(SequenceModule):
         self.drop = nn.Dropout(recipe.dropout)
         self.head = nn.Linear(2 * recipe.width, dim)
 
-    def forward(self, batch: Any) -> Tensor:
-        """One vector per sequence; an empty one gives the bias of the last layer."""
+    def states(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """States of both directions after each step (u, t, 2 width), and mask."""
         steps, mask = self.steps(batch)
         lengths = mask.sum(1).clamp(min=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(steps, lengths, batch_first=True, enforce_sorted=False)
         states, _ = nn.utils.rnn.pad_packed_sequence(
             self.layers(packed)[0], batch_first=True, total_length=steps.shape[1]
         )
-        out: Tensor = self.head(self.drop(masked_mean(states, mask)))
+        return states, mask
+
+    def forward(self, batch: Any) -> Tensor:
+        """One vector per sequence; an empty one gives the bias of the last layer."""
+        out: Tensor = self.head(self.drop(masked_mean(*self.states(batch))))
         return out
+
+    def tokens(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """One vector per step. Without dropout, their mean is the vector of the sequence."""
+        states, mask = self.states(batch)
+        return self.head(self.drop(states)), mask
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,7 @@ class GRUEncoder:
         return GRUModule(settings, dim, self)
 
 
-class SequenceTransformerModule(SequenceModule):
+class SequenceTransformerModule(PooledModule, SequenceModule):
     """Groups of successive steps as the steps of a transformer; attention pooling."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: SequenceTransformerEncoder) -> None:
@@ -153,8 +163,8 @@ class SequenceTransformerModule(SequenceModule):
         self.pool = AttentionPool(width, heads=recipe.heads)
         self.head = nn.Linear(width, dim)
 
-    def forward(self, batch: Any) -> Tensor:
-        """One vector per sequence; an empty one gives the bias of the last layer."""
+    def states(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What the blocks make of each group of steps."""
         steps, mask = self.steps(batch)
         steps = torch.cat([steps, mask[..., None].to(steps.dtype)], dim=-1)
         steps = nn.functional.pad(steps, (0, 0, 0, -steps.shape[1] % self.group))
@@ -164,8 +174,7 @@ class SequenceTransformerModule(SequenceModule):
         x = x + sine_positions(places, x.shape[-1], longest=1000.0).to(x.dtype)
         for block in self.blocks:
             x = block(x, mask)
-        out: Tensor = self.head(self.pool(self.norm(x), mask))
-        return out
+        return self.norm(x), mask
 
 
 @dataclass(frozen=True)

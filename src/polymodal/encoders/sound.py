@@ -14,7 +14,14 @@ from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.modalities import Modality
 from polymodal.core.ragged import Ragged
 from polymodal.core.typing import Float, Kind
-from polymodal.encoders.base import EncoderModule, check_kind, check_numbers, mean_and_scale, value_blocks
+from polymodal.encoders.base import (
+    EncoderModule,
+    PooledModule,
+    check_kind,
+    check_numbers,
+    mean_and_scale,
+    value_blocks,
+)
 from polymodal.nn.attention import trim
 from polymodal.nn.convolution import ResidualConv1d
 from polymodal.nn.pooling import AttentionPool
@@ -80,7 +87,7 @@ class Spectrogram:
         return logarithms
 
 
-class SoundModule(EncoderModule):
+class SoundModule(PooledModule):
     """Standardised log-mel frames in pairs, residual convolutions along time, attention pooling."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: SoundEncoder) -> None:
@@ -103,8 +110,8 @@ class SoundModule(EncoderModule):
         padded, mask = Ragged(standard, frames.offsets).pad(max(1, int(frames.lengths.max(initial=0))))
         return {"frames": torch.from_numpy(padded), "mask": torch.from_numpy(mask)}
 
-    def forward(self, batch: Any) -> Tensor:
-        """One vector per sound."""
+    def states(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What the convolutions make of each pair of frames."""
         t = trim(batch["mask"])
         mask = batch["mask"][:, :t]
         x = batch["frames"][:, :t].masked_fill(~mask[..., None], 0.0)
@@ -113,8 +120,7 @@ class SoundModule(EncoderModule):
         x = self.embed(x.reshape(len(x), mask.shape[1], -1))
         for block in self.blocks:
             x = block(x, mask)
-        out: Tensor = self.head(self.pool(self.norm(x), mask))
-        return out
+        return self.norm(x), mask
 
 
 @dataclass(frozen=True)

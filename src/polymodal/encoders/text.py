@@ -14,7 +14,14 @@ from torch.nn import functional
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modality
 from polymodal.core.typing import Int, Kind
-from polymodal.encoders.base import EncoderModule, check_heads, check_kind, check_numbers, value_blocks
+from polymodal.encoders.base import (
+    EncoderModule,
+    PooledModule,
+    check_heads,
+    check_kind,
+    check_numbers,
+    value_blocks,
+)
 from polymodal.encoders.spelling import UNKNOWN, Speller
 from polymodal.nn.attention import MeanMixer, TransformerBlock, trim
 from polymodal.nn.mlp import MLP
@@ -99,7 +106,7 @@ class TextModule(EncoderModule):
         ids = torch.from_numpy(self._tokenize(list(values), self._max_length))
         return {"ids": ids, "mask": ids[:, :, 0] != 0}
 
-    def tokens(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def words(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Token vectors (u, t, width) and mask, cut to the longest text of the batch.
 
         The vector of a spelled word is its own plus the mean of its trigrams'. While training, some tokens are hidden
@@ -168,9 +175,14 @@ class BagModule(TextModule):
 
     def forward(self, batch: Any) -> Tensor:
         """One vector per text; the order of its tokens does not matter."""
-        vectors, mask = self.tokens(batch)
+        vectors, mask = self.words(batch)
         out: Tensor = self.layers(masked_mean(vectors, mask))
         return out
+
+    def tokens(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """One vector per token, that of a text of this token alone."""
+        vectors, mask = self.words(batch)
+        return self.layers(vectors), mask
 
 
 @dataclass(frozen=True)
@@ -216,7 +228,7 @@ class BagOfTokensEncoder:
         return BagModule(settings, dim, self)
 
 
-class TextTransformerModule(TextModule):
+class TextTransformerModule(PooledModule, TextModule):
     """Token vectors and positions, transformer blocks, attention pooling."""
 
     def __init__(self, settings: Mapping[str, Any], dim: int, recipe: TextTransformerEncoder) -> None:
@@ -235,15 +247,14 @@ class TextTransformerModule(TextModule):
         self.pool = AttentionPool(width, heads=recipe.heads)
         self.head = nn.Linear(width, dim)
 
-    def forward(self, batch: Any) -> Tensor:
-        """One vector per text."""
-        steps, mask = self.tokens(batch)
+    def states(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What the blocks make of each token."""
+        steps, mask = self.words(batch)
         places = torch.arange(steps.shape[1], dtype=torch.float32, device=steps.device)
         steps = steps + POSITION_SPREAD * sine_positions(places, steps.shape[-1]).to(steps.dtype)
         for block in self.blocks:
             steps = block(steps, mask)
-        out: Tensor = self.head(self.pool(self.norm(steps), mask))
-        return out
+        return self.norm(steps), mask
 
 
 @dataclass(frozen=True)

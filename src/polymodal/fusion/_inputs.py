@@ -25,13 +25,7 @@ def fill_absent(
     Raises:
         ModalityError: an unknown name, no modality at all, a wrong width, rows or mask.
     """
-    unknown = sorted(set(inputs) - set(dims))
-    if unknown:
-        raise ModalityError(
-            f"Unknown modalities {unknown}; built for {list(dims)}.{suggest(unknown[0], dims)}"
-        )
-    if not inputs:
-        raise ModalityError(f"Fusion needs at least one of {list(dims)}, got no modality.")
+    check_names(inputs, dims)
     _check_shapes(inputs, present, dims)
     like = inputs[next(name for name in dims if name in inputs)]
     masks = present or {}
@@ -50,6 +44,27 @@ def fill_absent(
     return values, has
 
 
+def check_names(inputs: Mapping[str, Tensor], dims: Mapping[str, int]) -> None:
+    """Refuse names that a module was not built for, and no modality at all."""
+    unknown = sorted(set(inputs) - set(dims))
+    if unknown:
+        raise ModalityError(
+            f"Unknown modalities {unknown}; built for {list(dims)}.{suggest(unknown[0], dims)}"
+        )
+    if not inputs:
+        raise ModalityError(f"Fusion needs at least one of {list(dims)}, got no modality.")
+
+
+def check_mask(argument: str, name: str, masks: Mapping[str, Tensor] | None, shape: tuple[int, ...]) -> None:
+    """Refuse a mask of one modality, if there is one, that is not Boolean or has another shape."""
+    mask = None if masks is None else masks.get(name)
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != shape):
+        wanted = f"{shape[0]} Booleans" if len(shape) == 1 else f"Booleans of shape {shape}"
+        raise ModalityError(
+            f"{argument}[{name!r}] needs {wanted}, got {mask.dtype} of shape {tuple(mask.shape)}."
+        )
+
+
 def _check_shapes(
     inputs: Mapping[str, Tensor], present: Mapping[str, Tensor] | None, dims: Mapping[str, int]
 ) -> None:
@@ -59,11 +74,7 @@ def _check_shapes(
             raise ModalityError(
                 f"Modality {name!r} needs shape ({n}, {dims[name]}), got {tuple(value.shape)}. All modalities have the same rows."
             )
-        mask = None if present is None else present.get(name)
-        if mask is not None and (mask.dtype != torch.bool or mask.shape != (n,)):
-            raise ModalityError(
-                f"present[{name!r}] needs {n} Booleans, got {mask.dtype} of shape {tuple(mask.shape)}."
-            )
+        check_mask("present", name, present, (n,))
 
 
 def hide_at_random(present: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

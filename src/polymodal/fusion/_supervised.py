@@ -40,9 +40,11 @@ DEFAULT_TRAINING = Training(max_epochs=40, batch_size=64)
 class FusionNetwork(nn.Module):
     """Encoders, a fusion layer, and a linear head."""
 
+    towers_type: ClassVar[type[Towers]] = Towers
+
     def __init__(self, encoders: Mapping[str, EncoderModule], layer: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.towers = Towers(encoders)
+        self.towers = self.towers_type(encoders)
         self.layer = layer
         self.head = head
 
@@ -64,6 +66,7 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
     """Base of learned fusions with a head. A method stores the parameters named here and writes `_make_layer`."""
 
     requires: ClassVar[Requirements] = Requirements(min_modalities=1, unpaired=True, target="required")
+    _network: ClassVar[type[FusionNetwork]] = FusionNetwork
 
     n_components: int
     encoders: Mapping[str, Encoder] | None
@@ -121,7 +124,7 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
         dim = self._embedding_dim(len(names))
         encoders = build_encoders(self.encoders_, self.settings_, dim)
         layer = self._make_layer(dict.fromkeys(names, dim))
-        return FusionNetwork(encoders, layer, nn.Linear(self.n_components, self._target.n_outputs))
+        return self._network(encoders, layer, nn.Linear(self.n_components, self._target.n_outputs))
 
     def _initial_module(self, data: Modalities, y: np.ndarray | None) -> nn.Module:
         """The module before training."""

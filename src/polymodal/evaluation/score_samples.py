@@ -1,0 +1,155 @@
+"""How sure a score and a difference of two scores are: from several splits, or from samples of one test part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from polymodal.core.typing import Float, Int
+from polymodal.evaluation.answers import LARGER_IS_BETTER, Answers, Metric, Truth, metric_of
+from polymodal.evaluation.intervals import Interval
+from polymodal.evaluation.model_runs import Run
+from polymodal.evaluation.splits import Split
+
+LEVEL = 0.95
+RESAMPLES = 1000
+Verdict = Literal["better", "worse", "no difference shown"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model's score less a reference's on the same test rows, positive where the model is better.
+
+    Args:
+        reference: The name of the model it is held against.
+        value: The difference, in the sense that larger is better.
+        low: Lower end of its interval.
+        high: Upper end.
+    """
+
+    reference: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval allows to say."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference shown"
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+class ScoreSamples:
+    """Scores and differences with their intervals, from splits or from samples of one test part."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        truth: Truth,
+        splits: Sequence[Split],
+        metric: Metric,
+        groups: Int[np.ndarray, " n"] | None,
+    ) -> None:
+        self.truth, self.splits, self.metric = truth, splits, metric
+        self.sign = 1.0 if LARGER_IS_BETTER[metric] else -1.0
+        self.one_part = all(np.array_equal(s.test, splits[0].test) for s in splits)
+        self._answers: dict[str, dict[int, Answers]] = {}
+        for run in runs:
+            known = self._answers.setdefault(run.model, {})
+            if not run.error:
+                known[run.split] = run.answers
+        self._drawn: dict[tuple[str, int], np.ndarray] = {}
+        if self.one_part:
+            self._rows = _resampled(splits[0].test, groups)
+
+    def of(self, name: str) -> dict[int, Answers]:
+        """Split -> answers."""
+        return self._answers.get(name, {})
+
+    def score(self, name: str) -> Interval:
+        """The mean over splits, with its interval."""
+        known = self.of(name)
+        if not known:
+            return Interval(float("nan"), float("nan"), float("nan"), LEVEL)
+        value, low, high = self._interval([self._draws(name, s) for s in known], list(known))
+        most = 1.0 if self.metric != "MAE" else np.inf
+        least = 0.0 if self.metric != "R2" else -np.inf
+        return Interval(value, max(low, least), min(high, most), LEVEL)
+
+    def difference(self, name: str, other: str) -> Difference:
+        """How much better `name` is than `other` on the splits that both have."""
+        both = [s for s in self.of(name) if s in self.of(other)]
+        pairs = [self.sign * (self._draws(name, s) - self._draws(other, s)) for s in both]
+        return Difference(other, *self._interval(pairs, both))
+
+    def _draws(self, name: str, split: int) -> Float[np.ndarray, " b"]:
+        """The score on the test rows, and, where there is one test part only, on each sample of them."""
+        if (name, split) not in self._drawn:
+            rows, answers = self.splits[split].test, self.of(name)[split]
+            samples = [np.arange(len(rows)), *(self._rows if self.one_part else ())]
+            self._drawn[name, split] = np.array(
+                [metric_of(self.metric, self.truth, rows, answers, chosen) for chosen in samples]
+            )
+        return self._drawn[name, split]
+
+    def _interval(self, values: list[np.ndarray], splits: list[int]) -> tuple[float, float, float]:
+        if self.one_part:
+            mean = np.mean(values, axis=0)
+            low, high = np.nanquantile(mean[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            return float(mean[0]), float(low), float(high)
+        found = np.array([v[0] for v in values])
+        share = float(np.mean([len(self.splits[s].test) / len(self.splits[s].train) for s in splits]))
+        return corrected_interval(found, share)
+
+    def sentence(self, rows: tuple[int, int]) -> str:
+        """Where the intervals come from."""
+        if not self.one_part:
+            return (
+                f"Mean over {len(self.splits)} random splits ({rows[0]:,} rows to learn from, {rows[1]:,} to test on); intervals by "
+                "the corrected resampled t test (Nadeau & Bengio), which allows for splits that share rows."
+            )
+        times = f", mean over {len(self.splits)} seeds" if len(self.splits) > 1 else ""
+        return (
+            f"One given split ({rows[0]:,} rows to learn from, {rows[1]:,} to test on{times}); intervals by resampling the test rows: "
+            "other test rows, not other training rows."
+        )
+
+
+def corrected_interval(values: Float[np.ndarray, " k"], test_to_train: float) -> tuple[float, float, float]:
+    r"""Mean and 95 % interval of a score over random splits: $\bar v \pm t_{k-1} \sqrt{(1/k + n_\mathrm{test}/n_\mathrm{train})\, s^2}$.
+
+    Args:
+        values: One value a split; NaN is left out.
+        test_to_train: Rows to test on per row to learn from.
+
+    Returns:
+        Mean, low, high; one value alone has no interval, and its ends are infinite.
+    """
+    from scipy.stats import t
+
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        mean = float(known[0]) if len(known) else float("nan")
+        return mean, float("-inf"), float("inf")
+    k, mean = len(known), float(known.mean())
+    half = float(t.ppf((1 + LEVEL) / 2, k - 1)) * float(np.sqrt((1 / k + test_to_train) * known.var(ddof=1)))
+    return mean, mean - half, mean + half
+
+
+def _resampled(test: Int[np.ndarray, " m"], groups: Int[np.ndarray, " n"] | None) -> list[np.ndarray]:
+    """Positions among the test rows, drawn with replacement: rows, or whole groups."""
+    rng = np.random.default_rng(0)
+    codes = np.arange(len(test)) if groups is None else np.unique(groups[test], return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    if len(parts) in (1, len(test)):  # all alone, or nothing to draw but the whole
+        return list(rng.integers(len(test), size=(RESAMPLES, len(test))))
+    return [
+        np.concatenate([parts[g] for g in rng.integers(len(parts), size=len(parts))])
+        for _ in range(RESAMPLES)
+    ]

@@ -1,4 +1,4 @@
-"""One scikit-learn model per modality and output, fitted on the rows that have the modality; and predictions out of fold."""
+"""Models that a fusion is made of: fitted one per output, or as a whole where they are this package's; predictions out of fold."""
 
 from __future__ import annotations
 
@@ -9,36 +9,42 @@ import numpy as np
 from sklearn.base import clone
 
 from polymodal.core.errors import ModalityError
+from polymodal.core.estimator import Estimator
 from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float, Int, Shaped
 from polymodal.fusion._target import Target
 
 Models = list[Any]
-"""One fitted model per output; None where the modality's rows hold a single class."""
+"""One fitted model per output, None where the rows hold a single class; or one model of this package for all outputs."""
 
 
-def default_model(target: Target) -> Any:
+def is_own(model: Any) -> bool:
+    """Whether a model takes `Modalities` and any target; scikit-learn's take a matrix and get one output each."""
+    return isinstance(model, Estimator)
+
+
+def default_model(task: str) -> Any:
     """Logistic regression, or ridge regression, on standardised columns."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(
-        StandardScaler(), Ridge() if target.task == "regression" else LogisticRegression(max_iter=2000)
+        StandardScaler(), Ridge() if task == "regression" else LogisticRegression(max_iter=2000)
     )
 
 
-def check_model(model: Any, name: str, target: Target, *, probabilities: bool) -> None:
-    """Refuse a model that cannot do what the rule needs, by the modality's name."""
+def check_model(model: Any, owner: str, target: Target, *, probabilities: bool) -> None:
+    """Refuse a model that cannot do what is asked of it; `owner` is how the message calls what it is for."""
     needed = ["fit", "predict"]
     if target.task != "regression" and probabilities:
         needed.append("predict_proba")
     lacks = [method for method in needed if not hasattr(model, method)]
     if lacks:
         raise ModalityError(
-            f"The model of modality {name!r} needs {', '.join(needed)}; {type(model).__name__} lacks {', '.join(lacks)}. "
-            "Take another model, or rule='vote', which needs predict only."
+            f"The model of {owner} needs {', '.join(needed)}; {type(model).__name__} lacks {', '.join(lacks)}. Take another model"
+            + (", or rule='vote', which needs predict only." if "predict" not in lacks else ".")
         )
 
 
@@ -59,29 +65,47 @@ def n_classes(target: Target) -> int:
 
 
 def fit_members(
-    model: Any, values: Float[np.ndarray, "n d"], columns: Shaped[np.ndarray, "n o"], target: Target
+    model: Any,
+    values: Float[np.ndarray, "n d"] | Modalities,
+    columns: Shaped[np.ndarray, "n o"],
+    target: Target,
 ) -> Models:
-    """A fitted copy of `model` for every output."""
+    """A fitted copy of `model` for every output; a single one for all of them where `is_own(model)`."""
+    if is_own(model) and target.task != "classification":
+        y = columns.astype(int) if target.task == "multilabel" else columns
+        return [_with_task(model, target).fit(values, y[:, 0] if target.flat else y)]
     fitted: Models = []
     for column in columns.T:
         if target.task == "regression":
             fitted.append(clone(model).fit(values, column))
         else:
-            codes = column.astype(int)
-            fitted.append(clone(model).fit(values, codes) if len(np.unique(codes)) > 1 else None)
+            codes, fresh = column.astype(int), _with_task(model, target)
+            fitted.append(fresh.fit(values, codes) if len(np.unique(codes)) > 1 else None)
     return fitted
 
 
+def _with_task(model: Any, target: Target) -> Any:
+    """A copy; one of ours is told the task: codes and standardised quantities no longer show it."""
+    fresh = clone(model)
+    return fresh.set_params(task=target.task) if is_own(model) and hasattr(fresh, "task") else fresh
+
+
 def member_probabilities(
-    models: Models, values: Float[np.ndarray, "n d"], priors: Float[np.ndarray, "o k"]
+    models: Models,
+    values: Float[np.ndarray, "n d"] | Modalities,
+    priors: Float[np.ndarray, "o k"],
 ) -> Float[np.ndarray, "n o k"]:
-    """p(class | this modality). A class that the modality never showed keeps its prior: the modality says nothing of it."""
+    """p(class | these values). A class that the training rows never showed keeps its prior: the values say nothing of it."""
+    if is_own(models[0]) and len(priors) > 1:
+        model = models[0]
+        ones = np.asarray((model.predict_proba if hasattr(model, "predict_proba") else model.predict)(values))
+        return np.stack([1.0 - ones, ones], axis=2)
     return np.stack(
         [_probabilities(model, values, prior) for model, prior in zip(models, priors, strict=True)], axis=1
     )
 
 
-def _probabilities(model: Any, values: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _probabilities(model: Any, values: np.ndarray | Modalities, prior: np.ndarray) -> np.ndarray:
     if model is None:
         return np.tile(prior, (len(values), 1))
     seen = np.asarray(model.classes_, dtype=int)
@@ -90,6 +114,21 @@ def _probabilities(model: Any, values: np.ndarray, prior: np.ndarray) -> np.ndar
     else:
         given = (np.asarray(model.predict(values))[:, None] == seen).astype(float)
     return spread(given, seen, prior)
+
+
+def member_decisions(
+    models: Models,
+    values: Float[np.ndarray, "n d"] | Modalities,
+    priors: Float[np.ndarray, "o k"],
+) -> Int[np.ndarray, "n o"]:
+    """Position of the class that each model itself decides for, which need not be its most probable one (support vectors)."""
+    if is_own(models[0]):
+        return np.asarray(models[0].predict(values), dtype=int).reshape(len(values), -1)
+    decided = [
+        np.full(len(values), prior.argmax()) if model is None else np.asarray(model.predict(values))
+        for model, prior in zip(models, priors, strict=True)
+    ]
+    return np.stack(decided, axis=1).astype(int)
 
 
 def spread(
@@ -101,8 +140,12 @@ def spread(
     return full
 
 
-def member_quantities(models: Models, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n o"]:
-    """Each quantity as this modality predicts it."""
+def member_quantities(
+    models: Models, values: Float[np.ndarray, "n d"] | Modalities
+) -> Float[np.ndarray, "n o"]:
+    """Each quantity as these values predict it."""
+    if is_own(models[0]):
+        return np.asarray(models[0].predict(values), dtype=float).reshape(len(values), -1)
     return np.stack([np.asarray(model.predict(values), dtype=float).ravel() for model in models], axis=1)
 
 

@@ -193,7 +193,7 @@ class LateFusion(Fusion):
         names, columns = sorted(data.names), outputs_of(target, codes)
         templates = {name: self._template(name) for name in names}
         for name, template in templates.items():
-            check_model(template, name, target, probabilities=self.rule != "vote")
+            check_model(template, f"modality {name!r}", target, probabilities=self.rule != "vote")
         vectors = self._fit_vectors(data)
         self.prior_ = fold_priors(target, codes, columns.shape[1])
         self.models_: dict[str, Models] = {}
@@ -234,7 +234,7 @@ class LateFusion(Fusion):
 
     def _template(self, name: str) -> Any:
         chosen = self.model.get(name) if isinstance(self.model, Mapping) else self.model
-        return default_model(self._target) if chosen is None else chosen
+        return default_model(self.task_) if chosen is None else chosen
 
     def _check_settings(self, data: Modalities) -> None:
         rules = ("mean", "product", "vote", "stacking")

@@ -8,7 +8,7 @@ from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.modalities import Modalities
 from polymodal.datasets import make_shared_private
 from polymodal.encoders import MLPEncoder
-from polymodal.fission import FactorisedClassifier, part_scores
+from polymodal.fission import FactorisedFission, part_scores
 from polymodal.fission.factorised import factorised_loss
 from polymodal.objectives import maximum_mean_discrepancy
 from polymodal.training import Training, make_batch
@@ -22,7 +22,7 @@ def fitted():
     data, truth = make_shared_private(300, n_shared=1, n_private=1, random_state=0)
     y = np.where(truth.shared[:, 0] > 0, "high", "low")
     training = Training(max_epochs=30, batch_size=100, learning_rate=1e-2, device="cpu", progress=False)
-    model = FactorisedClassifier(2, n_private=1, encoders=ENCODERS, training=training, random_state=0)
+    model = FactorisedFission(2, n_private=1, encoders=ENCODERS, training=training, random_state=0)
     return data.data, truth, y, model.fit(data.data, y)
 
 
@@ -71,17 +71,19 @@ def test_the_loss_is_the_sum_of_its_terms(fitted):
     with torch.no_grad():
         shared, private, _ = module.factors(batch.columns)
         task = torch.nn.functional.cross_entropy(module.outputs(shared), torch.zeros(20, dtype=torch.long))
-        torch.testing.assert_close(factorised_loss(module, batch, reconstruction=0.0, matching=0.0), task)
+        torch.testing.assert_close(
+            factorised_loss(module, batch, "classification", reconstruction=0.0, matching=0.0), task
+        )
         rebuilt = sum(
             (module.read_out(n, shared, private[n]) - batch.columns[n].values[batch.columns[n].index])
             .square()
             .mean()
             for n in "ab"
         )
-        more = factorised_loss(module, batch, reconstruction=2.0, matching=0.0)
+        more = factorised_loss(module, batch, "classification", reconstruction=2.0, matching=0.0)
         torch.testing.assert_close(more, task + 2 * rebuilt)
         torch.manual_seed(0)
-        matched = factorised_loss(module, batch, reconstruction=0.0, matching=3.0)
+        matched = factorised_loss(module, batch, "classification", reconstruction=0.0, matching=3.0)
         torch.manual_seed(0)
         factors = torch.cat([shared, private["a"], private["b"]], dim=1)
         noise = [torch.randn_like(t) for t in (private["a"], private["b"], factors)][-1]
@@ -94,7 +96,17 @@ def test_rows_without_anything_are_refused(fitted):
         model.predict(Modalities(dict(data.items()))[[0, 1]].without("a", [0]).without("b", [0]))
     with pytest.raises(ModalityError, match="target"):
         model.score(data)
-    with pytest.raises(ModalityError, match="one class per row"):
-        FactorisedClassifier().fit(data, np.zeros(300, dtype=int))
+    with pytest.raises(ModalityError, match="at least two classes"):
+        FactorisedFission().fit(data, np.zeros(300, dtype=int))
     with pytest.raises(ConfigError, match="matching"):
-        FactorisedClassifier(matching=-1.0).fit(data, y)
+        FactorisedFission(matching=-1.0).fit(data, y)
+
+
+def test_quantities_are_read_from_the_label_factor() -> None:
+    dataset, truth = make_shared_private(600, random_state=0)
+    y = 5 + 2 * truth.shared[:, 0]
+    training = Training(max_epochs=20, batch_size=50, learning_rate=5e-3, progress=False)
+    model = FactorisedFission(4, n_private=2, training=training, random_state=0)
+    model.fit(dataset.data[:400], y[:400])
+    assert model.task_ == "regression"
+    assert model.score(dataset.data[400:], y[400:]) > 0.8

@@ -15,7 +15,7 @@ from polymodal.core.errors import ModalityError
 from polymodal.core.estimator import Estimator
 from polymodal.core.modalities import Modalities
 from polymodal.core.target import Target, tag_task
-from polymodal.core.task import Task
+from polymodal.core.task import KnownTask, Task
 from polymodal.core.typing import Float, Shaped
 
 
@@ -43,6 +43,7 @@ class Predictor(Estimator):
     task: Task = "classification"
     """The task asked for: a parameter where the method knows several."""
 
+    task_: KnownTask
     _target: Target
 
     @abstractmethod

@@ -8,7 +8,7 @@ from polymodal.fission.components import ComponentFission as ComponentFission
 from polymodal.fission.components import independent_loadings as independent_loadings
 from polymodal.fission.components import principal_loadings as principal_loadings
 from polymodal.fission.contrastive import PredictiveFission as PredictiveFission
-from polymodal.fission.discriminative import SharedPrivateClassifier as SharedPrivateClassifier
+from polymodal.fission.discriminative import DiscriminativeFission as DiscriminativeFission
 from polymodal.fission.disentanglement import DCI as DCI
 from polymodal.fission.disentanglement import Disentanglement as Disentanglement
 from polymodal.fission.disentanglement import FactorGap as FactorGap
@@ -16,7 +16,7 @@ from polymodal.fission.disentanglement import dci as dci
 from polymodal.fission.disentanglement import measure_disentanglement as measure_disentanglement
 from polymodal.fission.disentanglement import mutual_information_gap as mutual_information_gap
 from polymodal.fission.disentanglement import separated_predictability as separated_predictability
-from polymodal.fission.factorised import FactorisedClassifier as FactorisedClassifier
+from polymodal.fission.factorised import FactorisedFission as FactorisedFission
 from polymodal.fission.factorised_contrastive import FactorisedContrastive as FactorisedContrastive
 from polymodal.fission.factors import Loadings as Loadings
 from polymodal.fission.factors import factor_scores as factor_scores

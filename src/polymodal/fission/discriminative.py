@@ -1,21 +1,20 @@
-"""Shared and private parts driven by labels: a classifier that says which part of which modality it uses."""
+"""Shared and private parts driven by labels: a predictor whose evidence is told apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import ClassifierTags, Tags
 from torch import Tensor, nn
-from torch.nn import functional
 
-from polymodal.core.errors import ModalityError
 from polymodal.core.modalities import Modalities
+from polymodal.core.predictor import ScoringPredictor
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Float, Shaped
+from polymodal.core.target import Target
+from polymodal.core.task import Task
+from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
 from polymodal.encoders.decoders import Decoders, decodable
 from polymodal.fission._learned import DEFAULT_TRAINING, LearnedFission, Loss, mean_of_present
@@ -30,6 +29,7 @@ from polymodal.fission._shared_private import (
 )
 from polymodal.nn.towers import Towers
 from polymodal.objectives.infonce import pairwise_info_nce
+from polymodal.objectives.prediction import prediction_loss, target_tensor
 from polymodal.training.batches import Batch
 from polymodal.training.options import Training
 
@@ -46,7 +46,7 @@ class SharedPrivateNetwork(SharedPrivateModule):
         self.head, self.overlap, self.decoders = head, overlap, decoders
 
     def outputs(self, parts: Parts) -> Float[Tensor, "n k"]:
-        """One number per class, from the shared part and every private part (zeros where a modality is absent)."""
+        """One number per class, label or quantity, from the shared part and every private part (zeros where a modality is absent)."""
         common = mean_of_present(parts.shared, parts.present)
         n_private = (self.head.in_features - common.shape[1]) // len(self.towers.names)
         absent = common.new_zeros(len(common), n_private)
@@ -66,15 +66,16 @@ class SharedPrivateNetwork(SharedPrivateModule):
         return torch.stack(found).mean() if found else self.head.bias.new_zeros(())
 
 
-class SharedPrivateClassifier(LearnedFission):
-    r"""A classifier with a shared part s and a private part $p_m$ of each modality (domain separation, for paired modalities).
+class DiscriminativeFission(ScoringPredictor, LearnedFission):
+    r"""A predictor with a shared part s and a private part $p_m$ of each modality (domain separation, for paired modalities).
 
-    $$ L = CE\big(y, W[s, p_1, \dots, p_M]\big) + \lambda_s L_{\text{InfoNCE}}(s_1, \dots, s_M)
+    $$ L = \ell\big(y, W[s, p_1, \dots, p_M]\big) + \lambda_s L_{\text{InfoNCE}}(s_1, \dots, s_M)
        + \lambda_d \operatorname{mean}_m \mathrm{overlap}(p_m, s_m)
        + \lambda_r \operatorname{mean}_m \tfrac1{d_m} \|x_m - D_m(\bar s_m, p_m)\|^2, \qquad s = \operatorname{mean}_m s_m $$
 
-    The labels drive both parts. The second term brings the shared parts of one row together and those of different rows apart (cosines,
-    temperature 0.2), the third keeps private parts from repeating shared ones, the fourth makes both parts together keep what the
+    The target drives both parts: $\ell$ is the cross entropy of classes (strings, integers) or of labels (several 0/1 columns), or the
+    squared error of quantities (floats). The second term brings the shared parts of one row together and those of different rows apart
+    (cosines, temperature 0.2), the third keeps private parts from repeating shared ones, the fourth makes both parts together keep what the
     modality holds (the bar: its gradient stops there, so that it does not pull what is private into the shared part). The shared
     part is thus what the modalities agree on, not only what the label needs; what labels alone would leave of the private parts
     is seen with `reconstruction=0`. Differs from the published method in the second term (which had to match distributions, for
@@ -82,7 +83,7 @@ class SharedPrivateClassifier(LearnedFission):
     needs: cosines of k dimensions tell k - 1 numbers apart.
 
     Reconstructed are the modalities that an `MLPEncoder` reads (vectors, by default). Rows may lack modalities: an absent private part
-    counts as zeros. `score` is the accuracy.
+    counts as zeros. `score` is the accuracy (R2 of quantities).
 
     Args:
         n_shared: Dimensions of the shared part.
@@ -97,14 +98,15 @@ class SharedPrivateClassifier(LearnedFission):
         random_state: Fixes weights, order of rows and held-out rows.
 
     Attributes:
-        classes_: The classes, sorted.
+        classes_: The classes, sorted, or the columns of labels; not there for quantities.
+        task_: The task that was learned.
         module_: `SharedPrivateNetwork` on the CPU.
         encoders_: Name -> recipe used.
         settings_: Name -> what the recipe learned from the training values.
         history_: Losses per epoch.
 
     Raises:
-        ModalityError: a target that is not one of at least two classes per row, or a modality called "shared".
+        ModalityError: a target of a single class, or a modality called "shared".
         ConfigError: a parameter out of range.
 
     Complexity:
@@ -113,7 +115,7 @@ class SharedPrivateClassifier(LearnedFission):
     Relations:
         * transform of some modalities: their private parts as in transform of all.
         * predict is the likeliest class of predict_proba.
-        * all weights 0: a classifier on encoders side by side, and nothing is held apart.
+        * all weights 0: a predictor on encoders side by side, and nothing is held apart.
 
     References: Bousmalis et al. 2016, "Domain separation networks". Salzmann et al. 2010, "Factorized orthogonal latent spaces".
     """
@@ -121,7 +123,7 @@ class SharedPrivateClassifier(LearnedFission):
     requires = Requirements(min_modalities=2, missing=True, unpaired=True, target="required")
 
     module_: SharedPrivateNetwork
-    classes_: np.ndarray
+    task: Task = "auto"
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class SharedPrivateClassifier(LearnedFission):
         self.random_state = random_state
 
     @classmethod
-    def _examples(cls) -> list[SharedPrivateClassifier]:
+    def _examples(cls) -> list[DiscriminativeFission]:
         training = Training(max_epochs=2, batch_size=16, device="cpu", progress=False)
         return [
             cls(2, n_private=3, training=training, random_state=0),
@@ -156,72 +158,24 @@ class SharedPrivateClassifier(LearnedFission):
 
     # --- predicting -------------------------------------------------------------------------------------------------
 
-    def decision_function(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n ..."]:
-        """Log-odds of the second of two classes (n,), or those of every class up to a constant per row.
-
-        Raises:
-            ModalityError: a row that has none of the fitted modalities.
-        """
-        outputs = self._outputs(data)
-        odds: np.ndarray = outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
-        return odds
-
-    def predict_proba(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
-        """Probability of each class (rows sum to 1), in the order of `classes_`."""
-        from scipy.special import softmax
-
-        probability: np.ndarray = softmax(self._outputs(data), axis=1)
-        return probability
-
-    def predict(self, data: Modalities | Mapping[str, Any]) -> Shaped[np.ndarray, " n"]:
-        """The likeliest class."""
-        likeliest: np.ndarray = self.classes_[self._outputs(data).argmax(axis=1)]
-        return likeliest
-
-    def _outputs(self, data: Modalities | Mapping[str, Any]) -> np.ndarray:
-        frame = self._check_known(data)
-        nothing = ~np.logical_or.reduce(list(frame.present.values()))
-        if nothing.any():
-            raise ModalityError(
-                f"{type(self).__name__} predicts from at least one of {list(self.modalities_)} on every row; {int(nothing.sum())} "
-                f"of {len(frame)} rows have none (ids {frame.ids[nothing][:3].tolist()}). Drop those rows."
-            )
-
+    def _outputs(self, data: Modalities) -> Float[np.ndarray, "n q"]:
         def outputs(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
             assert isinstance(module, SharedPrivateNetwork)
             return {"y": module.outputs(module.parts(batch.columns))}
 
-        found = self._infer(frame, outputs)
-        return found["y"].astype(np.float64) if found else np.empty((0, len(self.classes_)))
-
-    def _score(self, data: Modalities, y: np.ndarray | None) -> float:
-        if y is None:
-            raise ModalityError(f"{type(self).__name__} needs a target y, got none. Pass score(data, y).")
-        return float(np.mean(self.predict(data) == y.ravel()))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        tags.target_tags.required = True
-        return tags
+        found = self._infer(data, outputs)
+        return found["y"].astype(np.float64) if found else np.empty((0, self._target.n_outputs))
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _encode_target(self, y: np.ndarray) -> Tensor:
-        flat = y.ravel()
-        classes, codes = np.unique(flat, return_inverse=True)
-        numbers = flat.dtype.kind == "f" and bool((flat != np.round(flat)).any())
-        if len(flat) != len(y) or numbers or len(classes) < 2:
-            raise ModalityError(
-                f"SharedPrivateClassifier needs a target of one class per row, of two classes or more; got {y.dtype} of shape "
-                f"{y.shape} with {len(classes)} different values."
-            )
-        self.classes_ = classes
-        return torch.from_numpy(codes.reshape(-1))
+        target = Target.of(y, self.task)
+        self._take_target(target)
+        return target_tensor(target, y)
 
     def _make_module(self, build: Callable[[int], Towers]) -> SharedPrivateNetwork:
         shared, private = build(self.n_shared), build(self.n_private)
-        head = nn.Linear(self.n_shared + len(shared.names) * self.n_private, len(self.classes_))
+        head = nn.Linear(self.n_shared + len(shared.names) * self.n_private, self._target.n_outputs)
         overlap = Overlap(
             shared.names if self.difference else (), self.n_shared, self.n_private, self.penalty
         )
@@ -233,12 +187,13 @@ class SharedPrivateClassifier(LearnedFission):
     def _make_loss(self, data: Modalities) -> Loss:
         codes_of = row_codes(data)
         similarity, difference, reconstruction = self.similarity, self.difference, self.reconstruction
+        task = self._target.task
 
         def loss(module: nn.Module, batch: Batch) -> Tensor:
             assert isinstance(module, SharedPrivateNetwork)
             assert batch.target is not None
             parts = module.parts(batch.columns)
-            total = functional.cross_entropy(module.outputs(parts), batch.target)
+            total = prediction_loss(module.outputs(parts), batch.target, task)
             if similarity:
                 agreement = pairwise_info_nce(
                     parts.shared, parts.present, temperature=TEMPERATURE, codes=codes_of(batch.rows)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import ClassifierTags, Tags
 from torch import Tensor, nn
-from torch.nn import functional
 
-from polymodal.core.errors import ConfigError, ModalityError
+from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities
+from polymodal.core.predictor import ScoringPredictor
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Float, Shaped
+from polymodal.core.target import Target
+from polymodal.core.task import KnownTask, Task
+from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
 from polymodal.encoders.decoders import Decoders
 from polymodal.fission._generative import GenerativeFission, GenerativeModule, cross_errors
 from polymodal.fission._learned import DEFAULT_TRAINING, Loss, mean_of_present
 from polymodal.nn.mlp import MLP
 from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.objectives.prediction import prediction_loss, target_tensor
 from polymodal.objectives.prior_matching import maximum_mean_discrepancy
 from polymodal.training.batches import Batch
 from polymodal.training.options import Training
@@ -31,13 +32,13 @@ class FactorisedModule(GenerativeModule):
     """Encoders of both factors, generators from factors to features of the decoders, decoders, and the head on the label factor."""
 
     def __init__(
-        self, towers: Towers, decoders: Decoders, n_shared: int, n_private: int, n_classes: int
+        self, towers: Towers, decoders: Decoders, n_shared: int, n_private: int, n_outputs: int
     ) -> None:
         super().__init__(towers, decoders)
         self.sizes = (n_shared, n_private)
         self.label_generator = MLP(n_shared, n_shared, width=64)
         self.private_generators = nn.ModuleList([MLP(n_private, n_private, width=64) for _ in towers.names])
-        self.head = nn.Linear(n_shared, n_classes)
+        self.head = nn.Linear(n_shared, n_outputs)
 
     def factors(
         self, columns: Mapping[str, EncodedColumn]
@@ -56,7 +57,7 @@ class FactorisedModule(GenerativeModule):
         return shared, private
 
     def outputs(self, shared: Float[Tensor, "n k"]) -> Float[Tensor, "n c"]:
-        """One number a class, from the label factor alone."""
+        """One number a class, label or quantity, from the label factor alone."""
         logits: Tensor = self.head(self.label_generator(shared))
         return logits
 
@@ -69,13 +70,13 @@ class FactorisedModule(GenerativeModule):
 
 
 def factorised_loss(
-    module: FactorisedModule, batch: Batch, *, reconstruction: float, matching: float
+    module: FactorisedModule, batch: Batch, task: KnownTask, *, reconstruction: float, matching: float
 ) -> Float[Tensor, ""]:
-    """The loss of `FactorisedClassifier`."""
+    """The loss of `FactorisedFission`."""
     if batch.target is None:
         raise ValueError("A supervised loss needs batch.target.")
     shared, private, present = module.factors(batch.columns)
-    loss = functional.cross_entropy(module.outputs(shared).float(), batch.target)
+    loss = prediction_loss(module.outputs(shared).float(), batch.target, task)
     if reconstruction:
         loss = loss + reconstruction * cross_errors(
             module, batch.columns, shared, dict.fromkeys(private, shared), private, cross=0.0
@@ -91,7 +92,7 @@ def factorised_loss(
     return loss
 
 
-class FactorisedClassifier(GenerativeFission):
+class FactorisedFission(ScoringPredictor, GenerativeFission):
     r"""The multimodal factorisation model: one factor makes the label and all modalities, others make one modality each.
 
     $$ L = -\log p(y | G_y(z_y)) + \lambda \sum_m \tfrac{1}{d_m} |x_m - F_m(G_m(z_m), G_y(z_y))|^2
@@ -99,8 +100,8 @@ class FactorisedClassifier(GenerativeFission):
 
     $z_y$ is the mean of what the modalities of a row say, $z_m$ comes from modality m alone. Matching the distribution of all factors
     side by side to a normal prior, which is a product, asks the factors to be independent; the label is predicted from $z_y$ alone.
-    `transform` gives $z_y$ as `"shared"` and the $z_m$; `predict` classes; `generate` a modality; `recombine` keeps all
-    factors of a row but one, which it takes from another row. `score` is accuracy.
+    `transform` gives $z_y$ as `"shared"` and the $z_m$; `predict` the target; `generate` a modality; `recombine` keeps all
+    factors of a row but one, which it takes from another row. `score` is the accuracy (R2 of quantities).
 
     Args:
         n_shared: Dimensions of the label factor.
@@ -109,6 +110,8 @@ class FactorisedClassifier(GenerativeFission):
         reconstruction: lambda >= 0.
         matching: gamma >= 0.
         training: How to train.
+        task: What y holds: classes, quantities or 0/1 labels; `"auto"` takes floats as quantities, several 0/1 columns as
+            labels and all else as classes.
         random_state: Fixes weights, draws and the order of rows.
 
     Attributes:
@@ -116,10 +119,11 @@ class FactorisedClassifier(GenerativeFission):
         encoders_: Name -> recipe used.
         settings_: Name -> mean and scale of the features.
         history_: Losses per epoch.
-        classes_: The classes, sorted.
+        classes_: The classes, sorted, or the columns of labels; not there for quantities.
+        task_: The task that was learned.
 
     Raises:
-        ModalityError: an encoder that is no `MLPEncoder`, a modality called "shared", or a target that is not one class a row.
+        ModalityError: an encoder that is no `MLPEncoder`, a modality called "shared", or a target of a single class.
         ConfigError: a parameter out of range.
 
     Relations:
@@ -133,7 +137,6 @@ class FactorisedClassifier(GenerativeFission):
     requires = Requirements(min_modalities=2, kinds=frozenset({"vector"}), missing=True, target="required")
 
     module_: FactorisedModule
-    classes_: np.ndarray
 
     def __init__(
         self,
@@ -144,6 +147,7 @@ class FactorisedClassifier(GenerativeFission):
         reconstruction: float = 1.0,
         matching: float = 1.0,
         training: Training = DEFAULT_TRAINING,
+        task: Task = "auto",
         random_state: RandomState = None,
     ) -> None:
         self.n_shared = n_shared
@@ -152,82 +156,35 @@ class FactorisedClassifier(GenerativeFission):
         self.reconstruction = reconstruction
         self.matching = matching
         self.training = training
+        self.task = task
         self.random_state = random_state
 
     @classmethod
-    def _examples(cls) -> list[FactorisedClassifier]:
+    def _examples(cls) -> list[FactorisedFission]:
         training = Training(max_epochs=2, batch_size=16, device="cpu", progress=False)
         return [cls(2, n_private=2, training=training, random_state=0)]
 
     # --- predicting -------------------------------------------------------------------------------------------------
 
-    def decision_function(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n ..."]:
-        """Log-odds of the second of two classes (n,), or those of every class up to a constant per row.
-
-        Raises:
-            ModalityError: a row that has none of the fitted modalities.
-        """
-        outputs = self._outputs(data)
-        odds: np.ndarray = outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
-        return odds
-
-    def predict_proba(self, data: Modalities | Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
-        """Probability of each class (rows sum to 1), in the order of `classes_`."""
-        from scipy.special import softmax
-
-        probability: np.ndarray = softmax(self._outputs(data), axis=1)
-        return probability
-
-    def predict(self, data: Modalities | Mapping[str, Any]) -> Shaped[np.ndarray, " n"]:
-        """The likeliest class."""
-        likeliest: np.ndarray = self.classes_[self._outputs(data).argmax(axis=1)]
-        return likeliest
-
-    def _outputs(self, data: Modalities | Mapping[str, Any]) -> np.ndarray:
-        frame = self._check_known(data)
-        nothing = ~np.logical_or.reduce(list(frame.present.values()))
-        if nothing.any():
-            raise ModalityError(
-                f"FactorisedClassifier predicts from at least one of {list(self.modalities_)} on every row; {int(nothing.sum())} "
-                f"of {len(frame)} rows have none (ids {frame.ids[nothing][:3].tolist()}). Drop those rows."
-            )
-
+    def _outputs(self, data: Modalities) -> Float[np.ndarray, "n q"]:
         def outputs(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
             assert isinstance(module, FactorisedModule)
             return {"y": module.outputs(module.factors(batch.columns)[0])}
 
-        found = self._infer(frame, outputs)
-        return found["y"].astype(np.float64) if found else np.empty((0, len(self.classes_)))
-
-    def _score(self, data: Modalities, y: np.ndarray | None) -> float:
-        if y is None:
-            raise ModalityError("FactorisedClassifier needs a target y, got none. Pass score(data, y).")
-        return float(np.mean(self.predict(data) == y.ravel()))
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        tags.target_tags.required = True
-        return tags
+        found = self._infer(data, outputs)
+        return found["y"].astype(np.float64) if found else np.empty((0, self._target.n_outputs))
 
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _encode_target(self, y: np.ndarray) -> Tensor:
-        flat = y.ravel()
-        classes, codes = np.unique(flat, return_inverse=True)
-        numbers = flat.dtype.kind == "f" and bool((flat != np.round(flat)).any())
-        if len(flat) != len(y) or numbers or len(classes) < 2:
-            raise ModalityError(
-                f"FactorisedClassifier needs a target of one class per row, of two classes or more; got {y.dtype} of shape "
-                f"{y.shape} with {len(classes)} different values."
-            )
-        self.classes_ = classes
-        return torch.from_numpy(codes.reshape(-1))
+        target = Target.of(y, self.task)
+        self._take_target(target)
+        return target_tensor(target, y)
 
     def _make_module(self, build: Callable[[int], Towers]) -> FactorisedModule:
         towers = build(self.n_shared + self.n_private)
         return FactorisedModule(
-            towers, self._make_decoders(), self.n_shared, self.n_private, len(self.classes_)
+            towers, self._make_decoders(), self.n_shared, self.n_private, self._target.n_outputs
         )
 
     def _make_loss(self, data: Modalities) -> Loss:
@@ -235,7 +192,9 @@ class FactorisedClassifier(GenerativeFission):
 
         def loss(module: nn.Module, batch: Batch) -> Tensor:
             assert isinstance(module, FactorisedModule)
-            return factorised_loss(module, batch, reconstruction=self.reconstruction, matching=self.matching)
+            return factorised_loss(
+                module, batch, self.task_, reconstruction=self.reconstruction, matching=self.matching
+            )
 
         return loss
 
@@ -243,4 +202,4 @@ class FactorisedClassifier(GenerativeFission):
         super()._check_parameters()
         for name in ("reconstruction", "matching"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"FactorisedClassifier needs {name} >= 0, got {getattr(self, name)!r}.")
+                raise ConfigError(f"FactorisedFission needs {name} >= 0, got {getattr(self, name)!r}.")

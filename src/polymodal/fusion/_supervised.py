@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, cast
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from polymodal.core.errors import ConfigError
@@ -25,6 +24,7 @@ from polymodal.encoders.defaults import build_encoders, choose_encoders, prepare
 from polymodal.fusion._inputs import hide_at_random
 from polymodal.fusion._layer import check_count
 from polymodal.nn.towers import Towers
+from polymodal.objectives.prediction import prediction_loss, target_tensor
 from polymodal.training.batches import Batch
 from polymodal.training.history import History
 from polymodal.training.inference import infer
@@ -103,7 +103,7 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
             collates=module.towers.collates,
             options=options,
             random_state=seed,
-            target=torch.as_tensor(target.encode(y), dtype=_dtype(target)),
+            target=target_tensor(target, y),
         )
         self.module_ = module
         self._settle(data)
@@ -131,15 +131,8 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
         return self._prepare(data, self._required(y, "fit"), seed_of(self.random_state))[0]
 
     def _loss(self, target: Target) -> Callable[[nn.Module, Batch], Tensor]:
-        measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "classification": nn.functional.cross_entropy,
-            "multilabel": nn.functional.binary_cross_entropy_with_logits,
-            "regression": nn.functional.mse_loss,
-        }
-        measure = measures[target.task]
-
         def loss(module: nn.Module, batch: Batch) -> Tensor:
-            return measure(module(batch, hide=self.modality_dropout), _given(batch))
+            return prediction_loss(module(batch, hide=self.modality_dropout), _given(batch), target.task)
 
         return loss
 
@@ -159,10 +152,6 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
 
     def _outputs(self, data: Modalities) -> Float[np.ndarray, "n q"]:
         return self._infer(data, lambda module, batch: {"y": module(batch)})["y"].astype(np.float64)
-
-
-def _dtype(target: Target) -> torch.dtype:
-    return torch.long if target.task == "classification" else torch.float32
 
 
 def _given(batch: Batch) -> Tensor:

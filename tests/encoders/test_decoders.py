@@ -6,8 +6,14 @@ import torch
 
 from polymodal.core import Modalities
 from polymodal.core.errors import ModalityError
-from polymodal.encoders import ConvEncoder, MLPEncoder
-from polymodal.encoders.decoders import Decoders, check_decodable, decodable, decode
+from polymodal.encoders import ConvEncoder, MLPEncoder, choose_encoders
+from polymodal.encoders.decoders import Decoders, check_decodable, decodable, decode, prepare_decoders
+from polymodal.objectives import (
+    BernoulliLikelihood,
+    CategoricalLikelihood,
+    GaussianLikelihood,
+    LaplaceLikelihood,
+)
 from polymodal.training.batches import Column
 
 
@@ -37,7 +43,7 @@ def test_no_row_costs_nothing(decoders: Decoders) -> None:
 
 def test_features_come_back_in_the_units_of_the_data(decoders: Decoders) -> None:
     found = decode(decoders, decoders, "a", np.zeros((5, 2)))
-    bias = decoders.decoders[0].layers[-1].bias.detach().numpy()
+    bias = decoders.decoders[0].network.layers[-1].bias.detach().numpy()
     np.testing.assert_allclose(found[0], bias * decoders.scales["a"] + decoders.means["a"], rtol=1e-6)
     assert found.shape == (5, 4)
     assert decode(decoders, decoders, "a", np.zeros((0, 2))).shape == (0, 4)
@@ -48,3 +54,29 @@ def test_only_vectors_can_be_decoded() -> None:
     assert list(decodable(recipes)) == ["a"]
     with pytest.raises(ModalityError, match="picture"):
         check_decodable(recipes, method="This")
+
+
+def settled(values: object, **likelihoods: object) -> dict:
+    data = Modalities({"a": values})
+    return prepare_decoders(choose_encoders(None, data), data, likelihoods, method="This")["a"]  # type: ignore[arg-type]
+
+
+def test_likelihoods_follow_the_values(rng: np.random.Generator) -> None:
+    numbers = rng.normal(size=(20, 3))
+    assert settled(numbers)["likelihood"] == GaussianLikelihood()
+    assert settled((numbers > 0).astype(float))["likelihood"] == BernoulliLikelihood()
+    assert settled(np.eye(3)[rng.integers(3, size=20)])["likelihood"] == CategoricalLikelihood()
+    assert settled(numbers, a="laplace")["likelihood"] == LaplaceLikelihood()
+    pictures = rng.integers(0, 256, size=(20, 6, 7), dtype=np.uint8)
+    assert settled(pictures)["likelihood"] == GaussianLikelihood()
+    assert settled(pictures > 99)["likelihood"] == BernoulliLikelihood()
+    assert settled(pictures, a="bernoulli")["peak"] == 255
+
+
+def test_what_cannot_be_made_again_is_named(rng: np.random.Generator) -> None:
+    with pytest.raises(ModalityError, match="This makes values again .*'a': 'TextTransformerEncoder'"):
+        settled(["one", "two"])
+    with pytest.raises(ModalityError, match="BernoulliLikelihood of modality 'a' needs values from 0 to 1"):
+        settled(rng.normal(size=(20, 3)), a="bernoulli")
+    with pytest.raises(ModalityError, match="Likelihoods for unknown modalities \\['b'\\]"):
+        settled(rng.normal(size=(20, 3)), b="bernoulli")

@@ -65,7 +65,7 @@ def exact_density(model, data):
     k, q = model.n_shared, model.n_private
     rows, noise, means, scales = [], [], [], []
     for i, name in enumerate("ab"):
-        layer = decoders.decoders[i].layers[0]
+        layer = decoders[name].network.layers[0]
         W = np.zeros((len(layer.weight), k + 2 * q))
         W[:, :k] = layer.weight.detach()[:, :k]
         W[:, k + i * q : k + (i + 1) * q] = layer.weight.detach()[:, k:]

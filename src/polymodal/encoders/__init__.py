@@ -2,6 +2,7 @@
 
 A recipe (`Encoder`) is a frozen dataclass without weights; `prepare` learns its settings from the training values, and
 `build` makes the module. Pass recipes to a learned method by modality: `encoders={"image": ConvEncoder(width=32)}`.
+`Decoders` go the other way, for methods that generate.
 """
 
 from polymodal._lazy import attach
@@ -25,6 +26,9 @@ __getattr__, __dir__, __all__ = attach(
         "PointSetEncoder": "points",
         "SoundEncoder": "sound",
         "ModuleEncoder": "custom",
+        "Decoder": "decoder_base",
+        "Decoders": "decoders",
+        "prepare_decoders": "decoders",
         "Vectorize": "vectorize",
         "CLIPPreset": "clip_presets",
         "ImageDimensions": "clip_dimensions",

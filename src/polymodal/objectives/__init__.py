@@ -11,6 +11,8 @@
 * `similarity_loss`: one minus the similarity of partners
 * `correlation_loss` and `generalised_correlation_loss`: minus the canonical correlations of two, or more, sets of features
 * `normal_divergence`, `normal_log_density`, `divergence_terms`: terms of the evidence lower bound
+* `importance_weighted_bound`: a tighter bound from several draws; `NormalMixture`: a posterior of several parts
+* `GaussianLikelihood`, `LaplaceLikelihood`, `BernoulliLikelihood`, `CategoricalLikelihood`: how likely values are under what a decoder says
 * `matching_game`, `maximum_mean_discrepancy`: the distribution of codes should be that of a prior
 * `temporal_cycle_loss`: from a frame to the other sequence and back to itself
 """
@@ -46,8 +48,15 @@ __getattr__, __dir__, __all__ = attach(
         "normal_divergence": "elbo",
         "normal_log_density": "elbo",
         "draw_normal": "elbo",
+        "importance_weighted_bound": "elbo",
         "divergence_terms": "elbo",
         "DivergenceTerms": "elbo",
+        "NormalMixture": "normal_mixture",
+        "Likelihood": "likelihoods",
+        "GaussianLikelihood": "likelihoods",
+        "LaplaceLikelihood": "likelihoods",
+        "BernoulliLikelihood": "likelihoods",
+        "CategoricalLikelihood": "likelihoods",
         "matching_game": "prior_matching",
         "maximum_mean_discrepancy": "prior_matching",
         "temporal_cycle_loss": "cycle_consistency",

@@ -12,9 +12,9 @@ from polymodal.core.typing import Float
 
 
 def normal_log_density(
-    x: Float[Tensor, "*n d"], mean: Float[Tensor, "*n d"], log_variance: Float[Tensor, "*n d"]
-) -> Float[Tensor, "*n"]:
-    r"""$\log N(x; \mu, \operatorname{diag} \sigma^2)$ in nats, summed over the last axis.
+    x: Float[Tensor, "... d"], mean: Float[Tensor, "... d"], log_variance: Float[Tensor, "..."]
+) -> Float[Tensor, "..."]:
+    r"""$\log N(x; \mu, \operatorname{diag} \sigma^2)$ in nats, summed over the last axis; the others broadcast.
 
     Relations:
         * `torch.distributions.Normal.log_prob`, summed.
@@ -49,6 +49,22 @@ def normal_divergence(
 def draw_normal(mean: Float[Tensor, "*n d"], log_variance: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
     """One draw each, differentiable in mean and log variance: mean + sigma * noise."""
     return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+
+
+def importance_weighted_bound(log_weights: Float[Tensor, "draws ..."]) -> Float[Tensor, "..."]:
+    r"""$\log \tfrac1K \sum_k w_k$, $w_k = p(x, z_k) / q(z_k | x)$, $z_k \sim q$: in the mean a lower bound on $\log p(x)$.
+
+    Args:
+        log_weights: $\log w$ of K draws, in nats.
+
+    Relations:
+        * one draw: its log weight, whose mean is the evidence lower bound.
+        * in the mean it rises with K, towards log p(x); for the exact posterior every draw gives log p(x).
+
+    References:
+        Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders".
+    """
+    return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
 
 
 class DivergenceTerms(NamedTuple):

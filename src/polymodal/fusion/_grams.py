@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Literal
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _reciprocal_length(kernel: Similarity, a: np.ndarray) -> np.ndarray:
     return np.divide(1.0, np.sqrt(np.maximum(squares, 0)), out=np.zeros_like(squares), where=squares > 0)
 
 
-class Grams(Sequence[np.ndarray]):
+class Grams:
     r"""The centred Gram matrices $\bar K_m$ (n, n), one after the other: kept where they fit, else computed when asked for.
 
     $\bar k(x, z) = \langle \phi(x) - \mu, \phi(z) - \mu \rangle / s$ with the mean feature vector $\mu$ of the rows that have the
@@ -113,14 +113,8 @@ class Grams(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.members)
 
-    @overload
-    def __getitem__(self, place: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, place: int | slice) -> Any:
+    def __getitem__(self, place: int) -> np.ndarray:
         """The centred Gram matrix of the member at `place`."""
-        if isinstance(place, slice):
-            return [self[i] for i in range(len(self))[place]]
         if not 0 <= place < len(self):
             raise IndexError(place)
         if place in self._kept:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from polymodal.core.typing import Float
 
 SVM_TOLERANCE = 1e-6  # of the slopes, which are of size 1: weights of kernels follow to about as much
+
+
+@runtime_checkable
+class Kernels(Protocol):
+    """Gram matrices over the same rows: a list of them, or `Grams`, which computes each when asked for."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, place: int, /) -> np.ndarray:
+        """One of them; IndexError past the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +88,7 @@ def ridge_regression(K: Float[np.ndarray, "n n"], Y: Float[np.ndarray, "n q"], C
     return Dual(coefficients, means, 0.5 * float(np.einsum("io,io->", coefficients, Y - means)))
 
 
-def combine(kernels: Sequence[np.ndarray], weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "n n"]:
+def combine(kernels: Kernels, weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "n n"]:
     """The weighted sum; one kernel is looked at at a time, and none of weight 0."""
     total: np.ndarray | None = None
     for place in np.flatnonzero(weights):
@@ -86,7 +97,7 @@ def combine(kernels: Sequence[np.ndarray], weights: Float[np.ndarray, " m"]) -> 
     return np.zeros_like(kernels[0]) if total is None else total
 
 
-def quadratics(kernels: Sequence[np.ndarray], B: Float[np.ndarray, "n o"]) -> Float[np.ndarray, " m"]:
+def quadratics(kernels: Kernels, B: Float[np.ndarray, "n o"]) -> Float[np.ndarray, " m"]:
     """The sum over columns b of b'K_m b, for each kernel."""
     rows = np.flatnonzero(np.abs(B).max(axis=1) > 0)
     few = len(rows) < len(B) // 2

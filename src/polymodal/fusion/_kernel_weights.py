@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from polymodal.core.errors import ConfigError
 from polymodal.core.typing import Float
-from polymodal.fusion._kernel_machines import combine, quadratics, support_vectors
+from polymodal.fusion._kernel_machines import Kernels, combine, quadratics, support_vectors
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class KernelWeights:
 
 
 def alignments(
-    kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n o"]
+    kernels: Kernels, Y: Float[np.ndarray, "n o"]
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Inner product of each kernel with the centred target kernel YY', and its own norm (Frobenius)."""
     Y = Y - Y.mean(axis=0)
@@ -63,13 +62,13 @@ def target_norm(Y: Float[np.ndarray, "n o"]) -> float:
     return float(np.linalg.norm(Y.T @ Y))
 
 
-def equal_weights(kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n o"]) -> KernelWeights:
+def equal_weights(kernels: Kernels, Y: Float[np.ndarray, "n o"]) -> KernelWeights:
     """1 / M each, of the kernels that vary; `objective` is the centred alignment of their sum."""
     varies = np.array([bool(kernels[place].any()) for place in range(len(kernels))])
     return _aligned(kernels, Y, varies.astype(float))
 
 
-def independent_alignment(kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n o"]) -> KernelWeights:
+def independent_alignment(kernels: Kernels, Y: Float[np.ndarray, "n o"]) -> KernelWeights:
     r"""Each kernel's own centred alignment with the target ("align").
 
     $$ \mu_m \propto \hat\rho(K_m, K_Y) = \frac{\langle K_m, K_Y \rangle_F}{\|K_m\|_F \|K_Y\|_F}, \qquad K_Y = YY' \text{ centred} $$
@@ -88,7 +87,7 @@ def independent_alignment(kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n
     return _aligned(kernels, Y, np.divide(inner, norms, out=np.zeros_like(inner), where=norms > 0))
 
 
-def alignment_maximising(kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n o"]) -> KernelWeights:
+def alignment_maximising(kernels: Kernels, Y: Float[np.ndarray, "n o"]) -> KernelWeights:
     r"""The combination that aligns best with the target ("alignf"): no other weights >= 0 give a larger centred alignment.
 
     $$ \max_{\mu \ge 0} \frac{\mu' a}{\sqrt{\mu' M \mu}}, \qquad a_m = \langle K_m, K_Y \rangle_F,\ M_{ml} = \langle K_m, K_l \rangle_F $$
@@ -122,7 +121,7 @@ def alignment_maximising(kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n 
     return _aligned(kernels, Y, np.where(norms > 0, found / unit, 0.0))
 
 
-def _aligned(kernels: Sequence[np.ndarray], Y: np.ndarray, raw: np.ndarray) -> KernelWeights:
+def _aligned(kernels: Kernels, Y: np.ndarray, raw: np.ndarray) -> KernelWeights:
     weights = on_simplex(raw)
     K = combine(kernels, weights)
     inner, norms = alignments([K], Y)
@@ -130,9 +129,7 @@ def _aligned(kernels: Sequence[np.ndarray], Y: np.ndarray, raw: np.ndarray) -> K
     return KernelWeights(weights, float(inner[0]) / size if size else 0.0)
 
 
-def easy_weights(
-    kernels: Sequence[np.ndarray], Y: Float[np.ndarray, "n o"], *, reg: float = 0.1
-) -> KernelWeights:
+def easy_weights(kernels: Kernels, Y: Float[np.ndarray, "n o"], *, reg: float = 0.1) -> KernelWeights:
     r"""EasyMKL: each kernel weighs the distance it puts between two distributions over the rows, one on either class.
 
     $$ \gamma^* = \arg\min_\gamma \gamma' \Big( (1 - \lambda) Y \big(\textstyle\sum_m K_m\big) Y + \lambda I \Big) \gamma, \qquad

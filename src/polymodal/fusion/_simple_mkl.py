@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from polymodal.core.errors import ConfigError, ConvergenceWarning
 from polymodal.core.typing import Float
-from polymodal.fusion._kernel_machines import Dual, combine, quadratics
+from polymodal.fusion._kernel_machines import Dual, Kernels, combine, quadratics
 from polymodal.fusion._kernel_weights import KernelWeights
 
 Solve = Callable[[np.ndarray], Dual]
@@ -36,7 +36,7 @@ class SimpleMKL:
 
 
 def simple_weights(
-    kernels: Sequence[np.ndarray], solve: Solve, *, tol: float = 1e-3, max_iter: int = 200
+    kernels: Kernels, solve: Solve, *, tol: float = 1e-3, max_iter: int = 200
 ) -> tuple[KernelWeights, list[float]]:
     r"""$\min_{d \ge 0,\ 1'd = 1} J(d)$, J the minimum of the machine with kernel $\sum_m d_m K_m$: convex in d for fixed kernels.
 
@@ -102,7 +102,7 @@ def reduced_direction(
 
 
 def _step(
-    kernels: Sequence[np.ndarray],
+    kernels: Kernels,
     solve: Solve,
     d: np.ndarray,
     direction: np.ndarray,

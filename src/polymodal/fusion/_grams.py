@@ -105,7 +105,7 @@ class Grams:
     def __init__(self, members: Sequence[Member], normalise: Normalise) -> None:
         self.members = list(members)
         self.normalise = normalise
-        self.centres: dict[int, Centre] = {}
+        self._centres: dict[int, Centre] = {}
         self._kept: dict[int, np.ndarray] = {}
         n = len(self.members[0].index)
         self._keep = len(self.members) * 8 * n * n <= KEPT_BYTES
@@ -123,6 +123,12 @@ class Grams:
         if self._keep:
             self._kept[place] = K
         return K
+
+    def centre(self, place: int) -> Centre:
+        """What centres and scales new values of the member at `place`."""
+        if place not in self._centres:
+            self._compute(place)
+        return self._centres[place]
 
     def _compute(self, place: int) -> np.ndarray:
         member = self.members[place]
@@ -143,10 +149,10 @@ class Grams:
         if abs(spread) <= NO_SPREAD * size:
             K[:] = 0.0
             spread = 0.0
-        elif place not in self.centres and not type(member.kernel).__module__.startswith("polymodal."):
+        elif place not in self._centres and not type(member.kernel).__module__.startswith("polymodal."):
             check_positive(member.modality, member.label, K)
         scale = spread if self.normalise == "variance" or not spread else 1.0
-        self.centres[place] = Centre(means, mean, scale)
+        self._centres[place] = Centre(means, mean, scale)
         if scale:
             K /= scale
         return _expand(K, member.index)
@@ -198,7 +204,7 @@ def expand_modality(
     sum_i beta_i kbar(x, x_i) = k(x, .)(beta - s p) - means'beta + s mean. Where every row has the modality s is 0, and only support
     vectors count.
     """
-    used = [place for place in places if weights[place] > 0 and grams.centres[place].scale > 0]
+    used = [place for place in places if weights[place] > 0 and grams.centre(place).scale > 0]
     if not used:
         return None
     first = grams.members[used[0]]
@@ -212,7 +218,7 @@ def expand_modality(
     values = first.values[kept] if first.kernel is not None else np.zeros((len(kept), 0))
     found = Expansion(values, kept)
     for place in used:
-        member, centre = grams.members[place], grams.centres[place]
+        member, centre = grams.members[place], grams.centre(place)
         unit = weights[place] / centre.scale
         found.kernels[member.label] = member.kernel
         found.coefficients[member.label] = unit * plain[kept]

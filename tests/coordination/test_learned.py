@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss
+from polymodal.coordination._learned import CoordinationModule, LearnedCoordination, Loss, UnitModule
 from polymodal.core import Modalities
 from polymodal.core.errors import ConfigError, ModalityError
-from polymodal.nn.towers import EncodedColumn, Towers
-from polymodal.training import Training
+from polymodal.nn.towers import Towers
+from polymodal.training import Training, make_batch
 from polymodal.training.batches import Batch
-
-
-class PlainModule(CoordinationModule):
-    def __init__(self, towers: Towers) -> None:
-        super().__init__()
-        self.towers = towers
-
-    def forward(self, columns: Mapping[str, EncodedColumn]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return self.towers(columns)
 
 
 class Nearest(LearnedCoordination):
@@ -36,7 +25,7 @@ class Nearest(LearnedCoordination):
         self.random_state = random_state
 
     def _make_module(self, towers: Towers) -> CoordinationModule:
-        return PlainModule(towers)
+        return CoordinationModule(towers)
 
     def _make_loss(self, data: Modalities) -> Loss:
         def loss(module: nn.Module, batch: Batch) -> Tensor:
@@ -89,3 +78,15 @@ def test_state_gives_the_same_module(data: Modalities) -> None:
     again._set_state(model._get_state())
     for a, b in zip(model.module_.parameters(), again.module_.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_unit_modules_give_vectors_of_length_one_and_zeros_where_absent() -> None:
+    encoder = nn.Linear(2, 3)
+    encoder.dim, encoder.collate = 3, torch.as_tensor
+    data = Modalities({"a": [np.array([3.0, 4.0], np.float32), None]})
+    columns = make_batch(data, np.arange(2), collates={"a": torch.as_tensor}).columns
+    plain, present = CoordinationModule(Towers({"a": encoder}))(columns)
+    unit, _ = UnitModule(Towers({"a": encoder}))(columns)
+    assert present["a"].tolist() == [True, False]
+    torch.testing.assert_close(unit["a"][0], plain["a"][0] / plain["a"][0].norm())
+    assert unit["a"][1].tolist() == [0, 0, 0]

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from polymodal import Modalities, Modality, Ragged
 from polymodal.training import Batches, make_batch
-from polymodal.training.batches import split_rows
+from polymodal.training.batches import row_codes, split_rows
 
 
 class Collate:
@@ -108,3 +108,10 @@ def test_parts_are_nearly_equal_and_whole(n: int, size: int) -> None:
     assert max(lengths) - min(lengths) <= 1
     assert np.concatenate(parts).tolist() == list(range(n))
     assert split_rows(np.arange(0), size) == []
+
+
+def test_row_codes_tell_which_rows_hold_the_same_thing() -> None:
+    data = Modalities({"text": ["a", "b", None, "a"], "number": np.arange(4.0)})
+    codes = row_codes(data)(torch.tensor([3, 0, 2, 1]))
+    assert codes["text"].tolist() == [0, 0, -1, 1]
+    assert len(set(codes["number"].tolist())) == 4

@@ -9,16 +9,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from polymodal.coordination._learned import CoordinationModule, embed_rows, row_codes
+from polymodal.coordination._learned import UnitModule, embed_rows
 from polymodal.coordination._pairs import Pair
 from polymodal.core.modalities import Modalities
-from polymodal.core.typing import Bool, Float
-from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.core.typing import Float
+from polymodal.nn.towers import Towers
 from polymodal.objectives.infonce import info_nce
 from polymodal.objectives.pairwise import pairwise_loss
 from polymodal.objectives.sigmoid import sigmoid_loss
+from polymodal.training.batches import row_codes
 from polymodal.training.gradient_cache import Embedded, EmbeddingLoss
 
 ContrastiveLoss = Literal["softmax", "sigmoid"]
@@ -41,7 +41,7 @@ STARTS: dict[ContrastiveLoss, Start] = {
 }
 
 
-class ContrastiveModule(CoordinationModule):
+class ContrastiveModule(UnitModule):
     """Towers whose vectors have length 1, one learned temperature and, for the sigmoid loss, one learned bias.
 
     Args:
@@ -54,8 +54,7 @@ class ContrastiveModule(CoordinationModule):
     """
 
     def __init__(self, towers: Towers, temperature: float = 0.07, bias: float | None = None) -> None:
-        super().__init__()
-        self.towers = towers
+        super().__init__(towers)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
         self.bias = None if bias is None else nn.Parameter(torch.tensor(bias))
 
@@ -68,13 +67,6 @@ class ContrastiveModule(CoordinationModule):
         """Bring a runaway scale back; in place, so that the next gradient still arrives (a clamp in the graph would block it)."""
         with torch.no_grad():
             self.log_scale.clamp_(max=math.log(MAX_SCALE))
-
-    def forward(
-        self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
-        """Name -> unit vectors (zeros where absent), and name -> presence."""
-        vectors, present = self.towers(columns)
-        return {name: functional.normalize(v.float(), dim=1) for name, v in vectors.items()}, present
 
     def pair_loss(self, a: Tensor, b: Tensor, codes_a: Tensor | None, codes_b: Tensor | None) -> Tensor:
         """`info_nce` or, with a bias, `sigmoid_loss` of two modalities, at the learned temperature."""

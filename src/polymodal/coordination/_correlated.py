@@ -18,7 +18,7 @@ from polymodal.core.moments import Moments, moments
 from polymodal.core.typing import Bool, Float
 from polymodal.encoders.decoders import Decoders, check_decodable
 from polymodal.evaluation.correlation import pairwise_correlations
-from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.nn.towers import Towers
 from polymodal.objectives.correlation import joint_covariance
 from polymodal.training.batches import Batch
 from polymodal.training.distributed import all_gather_rows
@@ -57,19 +57,12 @@ class CorrelationModule(CoordinationModule):
     weights: Tensor
 
     def __init__(self, towers: Towers, decoders: Decoders, memory: int) -> None:
-        super().__init__()
-        self.towers, self.decoders, self.memory = towers, decoders, memory
+        super().__init__(towers)
+        self.decoders, self.memory = decoders, memory
         self.sizes = [int(encoder.dim) for encoder in towers.encoders]  # type: ignore[arg-type]
         width = sum(self.sizes)
         self.register_buffer("sums", torch.zeros(width, width))
         self.register_buffer("weights", torch.zeros(len(self.sizes), len(self.sizes)))
-
-    def forward(
-        self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
-        """Name -> outputs (zeros where absent), and name -> presence."""
-        vectors, present = self.towers(columns)
-        return {name: v.float() for name, v in vectors.items()}, present
 
     def covariance(
         self, vectors: Mapping[str, Float[Tensor, "n _"]], present: Mapping[str, Bool[Tensor, " n"]]

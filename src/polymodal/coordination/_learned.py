@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polymodal.coordination._pairs import (
     Pair,
@@ -23,10 +23,10 @@ from polymodal.core.estimator import Coordination
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Float
+from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
 from polymodal.encoders.defaults import build_encoders, choose_encoders, prepare_encoders
-from polymodal.nn.towers import Towers
+from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.training.batches import Batch
 from polymodal.training.history import History
 from polymodal.training.inference import infer
@@ -39,9 +39,29 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 
 
 class CoordinationModule(nn.Module):
-    """One encoder per modality, and whatever else trains: forward(columns) -> (name -> vectors, name -> presence)."""
+    """One encoder per modality, and whatever else trains."""
 
-    towers: Towers
+    def __init__(self, towers: Towers) -> None:
+        super().__init__()
+        self.towers = towers
+
+    def forward(
+        self, columns: Mapping[str, EncodedColumn]
+    ) -> tuple[dict[str, Float[Tensor, "n _"]], dict[str, Bool[Tensor, " n"]]]:
+        """Name -> vectors in float32 (zeros where absent), and name -> presence, of the columns given."""
+        vectors, present = self.towers(columns)
+        return {name: v.float() for name, v in vectors.items()}, present
+
+
+class UnitModule(CoordinationModule):
+    """Towers whose vectors have length 1."""
+
+    def forward(
+        self, columns: Mapping[str, EncodedColumn]
+    ) -> tuple[dict[str, Float[Tensor, "n _"]], dict[str, Bool[Tensor, " n"]]]:
+        """Name -> unit vectors (zeros where absent), and name -> presence."""
+        vectors, present = super().forward(columns)
+        return {name: functional.normalize(v, dim=1) for name, v in vectors.items()}, present
 
 
 def embed_rows(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -64,16 +84,6 @@ def embed_stored(
     if not len(used):
         return Modality(np.empty((0, width), dtype=np.float32), index)
     return Modality(function(Modality(column.store, used)), index)
-
-
-def row_codes(data: Modalities) -> Callable[[Tensor], dict[str, Tensor]]:
-    """A function from row numbers of `data` to the identity codes of their values, by modality."""
-    codes = {name: torch.from_numpy(column.identity) for name, column in data.items()}
-
-    def of(rows: Tensor) -> dict[str, Tensor]:
-        return {name: code.to(rows.device)[rows] for name, code in codes.items()}
-
-    return of
 
 
 class LearnedCoordination(SavedModule, Coordination):

@@ -16,10 +16,10 @@ from polymodal.core.errors import ConfigError, ModalityError, suggest
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Bool, Float
+from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
 from polymodal.encoders.decoders import Decoders, decodable, decode
-from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.nn.towers import Towers
 from polymodal.training.batches import Batch
 from polymodal.training.options import Training
 
@@ -51,15 +51,8 @@ class AutoencoderModule(CoordinationModule):
     """Towers and decoders."""
 
     def __init__(self, towers: Towers, decoders: Decoders) -> None:
-        super().__init__()
-        self.towers, self.decoders = towers, decoders
-
-    def forward(
-        self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
-        """Name -> codes (zeros where absent), and name -> presence."""
-        codes, present = self.towers(columns)
-        return {name: z.float() for name, z in codes.items()}, present
+        super().__init__(towers)
+        self.decoders = decoders
 
 
 def autoencoder_loss(

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from polymodal.coordination._contrast import STARTS, ContrastiveModule
-from polymodal.coordination._learned import LearnedCoordination, Loss, row_codes
+from polymodal.coordination._learned import LearnedCoordination, Loss
 from polymodal.coordination._pairs import Pair, chosen_pairs
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.random import RandomState
@@ -22,7 +22,7 @@ from polymodal.nn.mlp import MLP
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.infonce import info_nce_of_scores
 from polymodal.objectives.pairwise import pairwise_loss
-from polymodal.training.batches import Batch
+from polymodal.training.batches import Batch, row_codes
 from polymodal.training.gradient_cache import Embedded, EmbeddingLoss
 from polymodal.training.inference import infer
 from polymodal.training.options import Training

@@ -7,41 +7,24 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from polymodal.coordination._learned import (
-    CoordinationModule,
     LearnedCoordination,
     Loss,
+    UnitModule,
     embed_rows,
-    row_codes,
 )
 from polymodal.coordination._pairs import chosen_pairs
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
-from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
-from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.nn.towers import Towers
 from polymodal.objectives.margin import Negatives, margin_loss
 from polymodal.objectives.pairwise import pairwise_loss
+from polymodal.training.batches import row_codes
 from polymodal.training.gradient_cache import Embedded, EmbeddingLoss
 from polymodal.training.options import Training
-
-
-class UnitTowers(CoordinationModule):
-    """Towers whose vectors have length 1; nothing else trains."""
-
-    def __init__(self, towers: Towers) -> None:
-        super().__init__()
-        self.towers = towers
-
-    def forward(
-        self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
-        """Name -> unit vectors (zeros where absent), and name -> presence."""
-        vectors, present = self.towers(columns)
-        return {name: functional.normalize(v.float(), dim=1) for name, v in vectors.items()}, present
 
 
 class MarginCoordination(LearnedCoordination):
@@ -65,7 +48,7 @@ class MarginCoordination(LearnedCoordination):
         random_state: Fixes weights, order of rows, augmentation and held-out rows.
 
     Attributes:
-        module_: `UnitTowers` on the CPU.
+        module_: `UnitModule` on the CPU.
         encoders_: Name -> recipe used.
         settings_: Name -> what the recipe learned from the training values.
         history_: Losses per epoch.
@@ -92,7 +75,7 @@ class MarginCoordination(LearnedCoordination):
         True
     """
 
-    module_: UnitTowers
+    module_: UnitModule
 
     def __init__(
         self,
@@ -121,8 +104,8 @@ class MarginCoordination(LearnedCoordination):
             cls(4, training=training, negatives="semi-hard", pairs="alpha", random_state=0),
         ]
 
-    def _make_module(self, towers: Towers) -> UnitTowers:
-        return UnitTowers(towers)
+    def _make_module(self, towers: Towers) -> UnitModule:
+        return UnitModule(towers)
 
     def _make_loss(self, data: Modalities) -> Loss:
         codes_of, pairs = row_codes(data), chosen_pairs(data.names, self.pairs)

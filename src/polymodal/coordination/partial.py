@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polymodal.coordination._contrast import STARTS, ContrastiveModule
-from polymodal.coordination._learned import LearnedCoordination, Loss, embed_stored, row_codes
+from polymodal.coordination._learned import LearnedCoordination, Loss, embed_stored
 from polymodal.coordination._pairs import Pair, chosen_pairs
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.modalities import Modalities, Modality
@@ -23,7 +23,7 @@ from polymodal.encoders.vector import MLPEncoder
 from polymodal.nn.mlp import MLP
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.decorrelation import decorrelation_loss
-from polymodal.training.batches import Batch
+from polymodal.training.batches import Batch, row_codes
 from polymodal.training.gradient_cache import Embedded, EmbeddingLoss
 from polymodal.training.inference import infer
 from polymodal.training.options import Training

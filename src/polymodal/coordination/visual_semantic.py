@@ -16,10 +16,10 @@ from polymodal.core.errors import ConfigError, ModalityError, suggest
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Bool, Float, Int
+from polymodal.core.typing import Float, Int
 from polymodal.encoders.base import Encoder
 from polymodal.encoders.defaults import build_encoders
-from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.nn.towers import Towers
 from polymodal.training.batches import Batch
 from polymodal.training.distributed import all_gather_rows
 from polymodal.training.options import Training
@@ -62,21 +62,6 @@ def semantic_loss(
         return (1 - right).mean()
     hinges = (margin - right + scores).clamp_min(0)
     return hinges.scatter(1, own[:, None], 0.0).sum(dim=1).mean()
-
-
-class SemanticModule(CoordinationModule):
-    """Towers of the modalities that are mapped; the space itself has none."""
-
-    def __init__(self, towers: Towers) -> None:
-        super().__init__()
-        self.towers = towers
-
-    def forward(
-        self, columns: Mapping[str, EncodedColumn]
-    ) -> tuple[dict[str, Float[Tensor, "n dim"]], dict[str, Bool[Tensor, " n"]]]:
-        """Name -> mapped values (zeros where absent), and name -> presence."""
-        vectors, present = self.towers(columns)
-        return {name: v.float() for name, v in vectors.items()}, present
 
 
 class VisualSemanticEmbedding(LearnedCoordination):
@@ -131,7 +116,7 @@ class VisualSemanticEmbedding(LearnedCoordination):
 
     requires = Requirements(min_modalities=2, missing=True, unpaired=True)
 
-    module_: SemanticModule
+    module_: CoordinationModule
 
     def __init__(
         self,
@@ -180,12 +165,12 @@ class VisualSemanticEmbedding(LearnedCoordination):
         check_variety({name: column.identity for name, column in paired.items()}, method=method)
         return paired
 
-    def _build(self) -> SemanticModule:
+    def _build(self) -> CoordinationModule:
         mapped = {name: recipe for name, recipe in self.encoders_.items() if name != self.space}
         return self._make_module(Towers(build_encoders(mapped, self.settings_, self._width())))
 
-    def _make_module(self, towers: Towers) -> SemanticModule:
-        return SemanticModule(towers)
+    def _make_module(self, towers: Towers) -> CoordinationModule:
+        return CoordinationModule(towers)
 
     def _make_loss(self, data: Modalities) -> Loss:
         column = data[self.space]

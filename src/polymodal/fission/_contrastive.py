@@ -16,9 +16,9 @@ from polymodal.core.modalities import Modalities
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Float
 from polymodal.fission._learned import LearnedFission
-from polymodal.fission._shared_private import SharedPrivateModule, row_codes
+from polymodal.fission._shared_private import SharedPrivateModule
 from polymodal.objectives.infonce import pairwise_info_nce
-from polymodal.training.batches import Batch
+from polymodal.training.batches import Batch, row_codes
 
 TEMPERATURE = 0.2
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.core.errors import ConfigError
-from polymodal.core.modalities import Modalities
 from polymodal.fission._learned import FissionModule, mean_of_present
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.decorrelation import decorrelation_loss
@@ -105,13 +104,3 @@ def check_weights(method: str, **weights: Any) -> None:
     for name, value in weights.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise ConfigError(f"{method} needs {name} to be a weight of at least 0, got {value!r}. Try 1.")
-
-
-def row_codes(data: Modalities) -> Callable[[Tensor], dict[str, Tensor]]:
-    """A function from row numbers of `data` to the identity codes of their values, by modality."""
-    codes = {name: torch.from_numpy(column.identity) for name, column in data.items()}
-
-    def of(rows: Tensor) -> dict[str, Tensor]:
-        return {name: code.to(rows.device)[rows] for name, code in codes.items()}
-
-    return of

@@ -24,11 +24,10 @@ from polymodal.fission._shared_private import (
     SharedPrivateModule,
     check_penalty,
     check_weights,
-    row_codes,
 )
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.infonce import pairwise_info_nce
-from polymodal.training.batches import Batch
+from polymodal.training.batches import Batch, row_codes
 from polymodal.training.options import Training
 
 

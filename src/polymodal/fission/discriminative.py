@@ -25,12 +25,11 @@ from polymodal.fission._shared_private import (
     SharedPrivateModule,
     check_penalty,
     check_weights,
-    row_codes,
 )
 from polymodal.nn.towers import Towers
 from polymodal.objectives.infonce import pairwise_info_nce
 from polymodal.objectives.prediction import prediction_loss, target_tensor
-from polymodal.training.batches import Batch
+from polymodal.training.batches import Batch, row_codes
 from polymodal.training.options import Training
 
 TEMPERATURE = 0.2

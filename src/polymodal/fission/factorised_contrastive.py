@@ -19,11 +19,11 @@ from polymodal.encoders.base import Encoder
 from polymodal.encoders.vector import MLPEncoder
 from polymodal.fission._contrastive import TEMPERATURE, ContrastiveFission, unit
 from polymodal.fission._learned import DEFAULT_TRAINING, Loss
-from polymodal.fission._shared_private import Overlap, Parts, SharedPrivateModule, check_weights, row_codes
+from polymodal.fission._shared_private import Overlap, Parts, SharedPrivateModule, check_weights
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.infonce import info_nce, pairwise_info_nce
 from polymodal.objectives.redundancy import NceClubPenalty, reverse_gradient
-from polymodal.training.batches import Batch, Column
+from polymodal.training.batches import Batch, Column, row_codes
 from polymodal.training.options import Training
 
 

@@ -199,3 +199,16 @@ def _take(values: Collated, rows: Tensor) -> Collated:
 def _bytes(values: Collated) -> int:
     tensors = values.values() if isinstance(values, dict) else [values]
     return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def row_codes(data: Modalities) -> Callable[[Tensor], dict[str, Tensor]]:
+    """A function from row numbers of `data` (`batch.rows`) to the identity codes of their values, by modality: -1 where absent.
+
+    Rows of equal codes hold the same thing, and are positives of each other.
+    """
+    codes = {name: torch.from_numpy(column.identity) for name, column in data.items()}
+
+    def of(rows: Tensor) -> dict[str, Tensor]:
+        return {name: code.to(rows.device)[rows] for name, code in codes.items()}
+
+    return of

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.pipeline import Pipeline
 
-from polymodal import Modalities
+from polymodal import Modalities, Ragged
 from polymodal.core import Coordination, Fusion
 from polymodal.core.errors import ModalityError, NotFittedError
-from polymodal.core.estimator import check_target
+from polymodal.core.estimator import check_target, fitted_modalities, last_step
 
 
 class Identity(Coordination):
@@ -83,3 +84,19 @@ def test_targets() -> None:
             check_target(bad)
     with pytest.raises(ModalityError, match="one value per row"):
         check_target(3)
+
+
+def test_a_pipeline_was_fitted_on_what_its_first_fitted_step_saw() -> None:
+    data = {"a": np.arange(12.0).reshape(6, 2), "b": np.arange(6.0).reshape(6, 1)}
+    model = Pipeline([("first", Identity()), ("second", Identity())])
+    assert fitted_modalities(model) == {}
+    assert last_step(model) is model.steps[1][1]
+    assert set(fitted_modalities(model.fit(data))) == {"a", "b"}
+    assert isinstance(last_step(Identity()), Identity)
+
+
+def test_labels_of_steps_become_an_array_of_arrays() -> None:
+    for y in ([["a"], ["b", "a"]], [np.array(["a"]), np.array(["b", "a"])]):
+        assert [row.tolist() for row in check_target(y)] == [["a"], ["b", "a"]]
+    assert [row.tolist() for row in check_target(Ragged.of([[1, 2], [3, 4]]))] == [[1, 2], [3, 4]]
+    assert check_target([[1, 2], [3, 4]]).shape == (2, 2)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from polymodal.retrieval import DiskIndex, Index, Layout, MemoryIndex
+from polymodal.retrieval.index import search_others
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot"])
@@ -44,3 +45,15 @@ def test_memory_and_disk_agree(metric: str, rng: np.random.Generator, tmp_path: 
         for key in changed:
             a, b = (index.vectors(int(key)) for index in indices)
             assert {k: v.tolist() for k, v in a.items()} == {k: v.tolist() for k, v in b.items()}
+
+
+def test_others_are_searched_without_what_the_query_was_made_of(rng: np.random.Generator) -> None:
+    vectors = rng.normal(size=(6, 3))
+    layout = Layout.infer(3, "cosine", np.arange(6), {})
+    index = MemoryIndex(layout)
+    index.add("a", np.arange(6), vectors)
+    index.add("b", np.arange(6), vectors)
+    hits = search_others(index, vectors[:1], 10, without=[0, 3])
+    assert hits.ids.shape == (1, 8)
+    assert set(hits.ids[0].tolist()) == {1, 2, 4, 5}
+    assert search_others(index, vectors[:1], 3, without=[0]).ids.shape == (1, 3)

@@ -13,11 +13,10 @@ from polymodal.commands.sources import (
     Source,
     check_output,
     empty_rows,
-    last_step,
-    modalities_of,
     read_for_model,
 )
 from polymodal.core.errors import ConfigError
+from polymodal.core.estimator import fitted_modalities, last_step
 from polymodal.core.modalities import Modalities
 from polymodal.datasets.dataset import Dataset
 from polymodal.datasets.writers import write
@@ -70,7 +69,7 @@ def embed_data(
             f"Vectors are written to {' or '.join(SUFFIXES)}, got {place}. Give the output one of these endings."
         )
     fitted = open_model(model)
-    dataset, notes = read_for_model(source, model, list(modalities_of(fitted)))
+    dataset, notes = read_for_model(source, model, list(fitted_modalities(fitted)))
     empty = empty_rows(dataset.data)
     if empty.any():
         notes.append(f"left out {int(empty.sum())} rows that have no modality")

@@ -13,15 +13,13 @@ from polymodal.commands.sources import (
     Reading,
     Source,
     empty_rows,
-    last_step,
-    modalities_of,
     read_for_model,
     rows_where,
     target_of,
     text_of,
 )
 from polymodal.core.errors import ConfigError, ModalityError
-from polymodal.core.estimator import Coordination
+from polymodal.core.estimator import Coordination, fitted_modalities, last_step
 from polymodal.core.modalities import Modalities
 from polymodal.datasets.dataset import Dataset
 from polymodal.evaluation.classification import accuracy, r2
@@ -91,7 +89,7 @@ def evaluate_model(
     """
     fitted = open_model(model)
     reading = Reading.of(model)
-    dataset, notes = read_for_model(source, model, list(modalities_of(fitted)))
+    dataset, notes = read_for_model(source, model, list(fitted_modalities(fitted)))
     dataset, which = _choose(dataset, rows, reading, notes)
     dataset = dataset[~empty_rows(dataset.data)]
     method = last_step(fitted)
@@ -115,7 +113,7 @@ def evaluate_model(
         if len(dataset.data.names) < 2:
             raise ModalityError(
                 f"Evaluating {type(method).__name__} asks with one modality for another; {source.path} has only {list(dataset.data.names)} "
-                f"of {list(modalities_of(fitted))}. Give data with two of them."
+                f"of {list(fitted_modalities(fitted))}. Give data with two of them."
             )
         if len(dataset) == 1:
             notes.append("one row is its own only candidate: every answer is right, which says nothing")

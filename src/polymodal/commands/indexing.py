@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from polymodal.commands.models import open_model
-from polymodal.commands.sources import Source, check_output, modalities_of, read_for_model
+from polymodal.commands.sources import Source, check_output, read_for_model
 from polymodal.core.atomic import atomic_folder, recover
 from polymodal.core.errors import DataError, ModalityError
-from polymodal.core.estimator import Coordination
+from polymodal.core.estimator import Coordination, fitted_modalities
 from polymodal.core.files import Files
 from polymodal.core.modalities import Modalities
 from polymodal.core.requirements import Requirements
@@ -119,7 +119,7 @@ def build_index(
         fitted = Given().fit(dataset.data)
     else:
         fitted = open_model(model)
-        dataset, notes = read_for_model(source, model, list(modalities_of(fitted)))
+        dataset, notes = read_for_model(source, model, list(fitted_modalities(fitted)))
     metadata = entry_metadata(dataset, notes)
     with atomic_folder(place) as temporary:
         retriever = Retriever.build(fitted, dataset.data, temporary / VECTORS, metadata=metadata)
@@ -141,8 +141,9 @@ def build_index(
         modalities={name: int(column.present.sum()) for name, column in dataset.data.items()},
         metadata=sorted(metadata),
         approximate={name: float(a.recall) for name, a in built.items()},
-        searchable_by=[] if model is None else list(modalities_of(fitted)),
-        takes_text=model is not None and any(spec.kind == "text" for spec in modalities_of(fitted).values()),
+        searchable_by=[] if model is None else list(fitted_modalities(fitted)),
+        takes_text=model is not None
+        and any(spec.kind == "text" for spec in fitted_modalities(fitted).values()),
         notes=tuple(notes),
     )
 

@@ -10,11 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from polymodal.commands.indexing import MODEL, open_index
-from polymodal.commands.sources import Reading, modalities_of
+from polymodal.commands.sources import Reading
 from polymodal.core.errors import ConfigError, DataError, ModalityError, suggest
+from polymodal.core.estimator import fitted_modalities
 from polymodal.core.files import AUDIO_SUFFIXES, IMAGE_SUFFIXES, AudioReader, Files, ImageReader
 from polymodal.core.typing import Kind
 from polymodal.retrieval.exact import normalize
+from polymodal.retrieval.index import search_others
 from polymodal.retrieval.queries import ROW, is_query, key_of, numbers_of, parse_query
 from polymodal.retrieval.retriever import Retriever
 
@@ -129,10 +131,8 @@ def search_index(
     if np.linalg.norm(total) < 1e-6:
         raise ConfigError(f"The parts of the query cancel ({' '.join(words)}). Change the weights.")
     searched = _searched(store.modalities, asked_with, target)
-    hits = store.search(total, k + sum(len(np.atleast_2d(v)) for key in own for v in store.vectors(key).values()),
-                        target=searched, where=where, exact=exact)  # fmt: skip
-    records = [r for r in hits.records() if r["id"] not in own][:k]
-    return SearchResult(" ".join(words), list(searched), records, float(hits.recall))
+    hits = search_others(store, total, k, without=own, target=searched, where=where, exact=exact)
+    return SearchResult(" ".join(words), list(searched), hits.records(), float(hits.recall))
 
 
 def _row(store: Any, key: str | int, name: str | None) -> tuple[np.ndarray, list[str]]:
@@ -151,7 +151,7 @@ def _row(store: Any, key: str | int, name: str | None) -> tuple[np.ndarray, list
 
 def _terms(expression: str, store: Any, model: Any) -> list[Term]:
     """An expression's terms, or the text itself; of an index without model only entries can be named."""
-    specs = {} if model is None else modalities_of(model)
+    specs = {} if model is None else fitted_modalities(model)
     if not is_query(expression, specs or store.modalities):
         return [Term("text", expression)]
     terms = []
@@ -171,7 +171,7 @@ def _terms(expression: str, store: Any, model: Any) -> list[Term]:
 
 def _modality(term: Term, model: Any) -> str:
     """Which of the model's modalities a term speaks to."""
-    specs = modalities_of(model)
+    specs = fitted_modalities(model)
     if term.name is not None:
         if term.name not in specs:
             raise ModalityError(
@@ -193,7 +193,7 @@ def _modality(term: Term, model: Any) -> str:
 
 
 def _value(term: Term, name: str, model: Any, reading: Reading | None) -> Any:
-    spec = modalities_of(model)[name]
+    spec = fitted_modalities(model)[name]
     if spec.kind == "text":
         if not term.value.strip():
             raise ConfigError("A text to search for needs at least one character.")

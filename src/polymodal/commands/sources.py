@@ -276,21 +276,6 @@ def _parents_of_models(place: Path) -> list[Path]:
     return [p for p in place.resolve().parents if (p / MODEL_FILE).is_file()]
 
 
-def modalities_of(model: Any) -> dict[str, Any]:
-    """Name -> `Spec` of what a fitted model (or the first step of a pipeline) was fitted on."""
-    steps = [step for _, step in getattr(model, "steps", [("", model)])]
-    for step in steps:
-        if hasattr(step, "modalities_"):
-            return dict(step.modalities_)
-    return {}
-
-
-def last_step(model: Any) -> Any:
-    """The method itself: a pipeline's last step, or the model."""
-    steps = getattr(model, "steps", None)
-    return steps[-1][1] if steps else model
-
-
 def empty_rows(data: Modalities) -> np.ndarray:
     """True on rows that have no modality at all."""
     nothing: np.ndarray = ~np.logical_or.reduce(list(data.present.values()))

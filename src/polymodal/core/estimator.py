@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from polymodal.core.errors import ModalityError, NotFittedError, suggest
 from polymodal.core.modalities import Modalities
+from polymodal.core.ragged import Ragged, array_of_rows
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Float, Kind
 
@@ -140,10 +141,16 @@ class Estimator(TransformerMixin, BaseEstimator, ABC):
 
 
 def check_target(y: Any) -> np.ndarray:
-    """A target as an array of one value per row (or several columns, for several labels); missing values are refused."""
+    """A target as an array of one value per row (or several columns, for several labels); missing values are refused.
+
+    A `Ragged`, or arrays of different lengths (labels of steps), become an array of arrays.
+    """
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
-    array = np.asarray(y)
+    try:
+        array = array_of_rows(list(y)) if isinstance(y, Ragged) else np.asarray(y)
+    except ValueError:  # lists of different lengths
+        array = array_of_rows(y)
     if array.ndim == 0 or array.ndim > 2:
         raise ModalityError(f"A target needs one value per row, got shape {array.shape}.")
     missing = (
@@ -197,3 +204,17 @@ class Fission(Estimator):
         """The shared part, and one private part per given modality; a private part is missing where its modality is."""
         representations: Modalities = self._transform(self._check_known(data))
         return representations
+
+
+def last_step(model: Any) -> Any:
+    """The method itself: a pipeline's last step, or the model."""
+    steps = getattr(model, "steps", None)
+    return steps[-1][1] if steps else model
+
+
+def fitted_modalities(model: Any) -> dict[str, Spec]:
+    """Name -> `Spec` of what a model, or the first fitted step of a pipeline, was fitted on; empty before `fit`."""
+    for _, step in getattr(model, "steps", [("", model)]):
+        if hasattr(step, "modalities_"):
+            return dict(step.modalities_)
+    return {}

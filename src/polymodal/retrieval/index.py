@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from polymodal.core.random import RandomState
+from polymodal.core.typing import Float
 from polymodal.retrieval.approximate import Approximation, Kind
 from polymodal.retrieval.filters import Where
 from polymodal.retrieval.hits import Hits
@@ -58,3 +59,21 @@ class Index(Protocol):
         self, kind: Kind = "auto", *, min_recall: float = 0.95, random_state: RandomState = 0
     ) -> dict[str, Approximation]:
         """Build approximate indices where the size pays; modality -> what was built and its measured recall."""
+
+
+def search_others(
+    index: Index,
+    queries: Float[np.ndarray, "1 d"],
+    k: int,
+    *,
+    without: Sequence[str | int],
+    target: str | Sequence[str] | None = None,
+    where: Where | None = None,
+    exact: bool = False,
+) -> Hits:
+    """The k nearest entries of one query, those of the keys it was made of left out."""
+    own = sum(len(vectors) for key in without for vectors in index.vectors(key).values())
+    hits = index.search(queries, k + own, target=target, where=where, exact=exact)
+    kept = np.flatnonzero(~np.isin(hits.ids[0], list(without)))[:k]
+    metadata = {name: values[:, kept] for name, values in hits.metadata.items()}
+    return Hits(hits.ids[:, kept], hits.scores[:, kept], hits.modality[:, kept], metadata, hits.recall)

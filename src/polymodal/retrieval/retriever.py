@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from polymodal.core.atomic import atomic_folder
-from polymodal.core.errors import ModalityError, NotFittedError, suggest
+from polymodal.core.errors import ModalityError, suggest
 from polymodal.core.estimator import Spec
-from polymodal.core.files import Files, ImageReader
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float
-from polymodal.retrieval.exact import Metric, normalize
+from polymodal.retrieval.asked import as_batch
+from polymodal.retrieval.composing import compose_parts, shares_of
+from polymodal.retrieval.exact import Metric
 from polymodal.retrieval.filters import Where
 from polymodal.retrieval.hits import Hits
-from polymodal.retrieval.index import Index
+from polymodal.retrieval.index import Index, search_others
 from polymodal.retrieval.layout import Layout
 from polymodal.retrieval.memory import MemoryIndex
 from polymodal.retrieval.queries import ROW, QueryTerm, key_of, numbers_of, parse_query
+from polymodal.retrieval.space import space_modalities
 from polymodal.retrieval.store import DiskIndex, refuse_occupied
 
 EMBED_ROWS = 1024
@@ -47,7 +49,7 @@ class Retriever:
     def __init__(self, model: Any, index: Index) -> None:
         self.model = model
         self.index = index
-        self._specs = _specs(model)
+        self._specs = space_modalities(model, asker="Retriever")
 
     @classmethod
     def build(
@@ -77,7 +79,7 @@ class Retriever:
         """
         frame = Modalities.of(data)
         columns = _columns(metadata, len(frame))
-        specs = _specs(model)
+        specs = space_modalities(model, asker="Retriever")
         _refuse_unknown(frame.names, specs)
         first = next(_embedded(model, frame, frame.names, 1), None)
         if first is None:
@@ -147,11 +149,7 @@ class Retriever:
             return self.index.search(vectors, k, target=target, where=where, exact=exact)
         else:
             vectors, rows = self._row(row, weights), [row]
-        own = sum(len(v) for key in rows for v in self.index.vectors(key).values())
-        hits = self.index.search(vectors, k + own, target=target, where=where, exact=exact)
-        kept = np.flatnonzero(~np.isin(hits.ids[0], rows))[:k]
-        metadata = {name: values[:, kept] for name, values in hits.metadata.items()}
-        return Hits(hits.ids[:, kept], hits.scores[:, kept], hits.modality[:, kept], metadata, hits.recall)
+        return search_others(self.index, vectors, k, without=rows, target=target, where=where, exact=exact)
 
     def embed(
         self,
@@ -176,14 +174,14 @@ class Retriever:
         frame = (
             queries
             if isinstance(queries, Modalities)
-            else Modalities({name: _batch(value, self._specs[name]) for name, value in queries.items()})
+            else Modalities({name: as_batch(value, self._specs[name]) for name, value in queries.items()})
         )
-        shares = _shares(frame.names, weights)
+        shares = shares_of(frame.names, weights)
         parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name, rows, vectors in _embedded(self.model, frame, frame.names, EMBED_ROWS):
             part = parts.setdefault(name, (np.zeros((len(frame), vectors.shape[1])), frame[name].present))[0]
             part[rows] = vectors
-        return _compose(parts, shares, layout)
+        return compose_parts(parts, shares, layout)
 
     def compose(self, expression: str) -> tuple[Float[np.ndarray, "1 d"], list[str | int]]:
         r"""The vector of an expression, $\sum_t w_t z_t$ with each $z_t$ of length one under cosine, and the ids it names.
@@ -265,22 +263,7 @@ class Retriever:
             raise ModalityError(f"Row {row!r} has no {unknown}; it has {known}.{suggest(unknown[0], known)}")
         shares = {name: 1.0 if weights is None else float(weights[name]) for name in weights or known}
         parts = {name: (found[name].mean(axis=0)[None], np.ones(1, dtype=bool)) for name in shares}
-        return _compose(parts, shares, self.index.layout)
-
-
-def _specs(model: Any) -> dict[str, Spec]:
-    """What the model (or the first fitted step of a pipeline) knows of its modalities."""
-    steps = [step for _, step in getattr(model, "steps", [("", model)])]
-    family = getattr(steps[-1], "family", "coordination")
-    if family != "coordination":
-        raise ModalityError(
-            f"A Retriever needs a coordination, whose transform gives vectors of each modality in one space; {type(steps[-1]).__name__} "
-            f"is a {family}. Take one of polymodal.coordination (CCA, CLIP)."
-        )
-    for step in steps:
-        if hasattr(step, "modalities_"):
-            return dict(step.modalities_)
-    raise NotFittedError(f"This {type(model).__name__} is not fitted yet. Call fit(data) first.")
+        return compose_parts(parts, shares, self.index.layout)
 
 
 def _refuse_unknown(names: Any, specs: Mapping[str, Spec]) -> None:
@@ -332,73 +315,6 @@ def _blocks(ids: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
             stop += 1
         yield rows[start:stop]
         start = stop
-
-
-def _batch(value: Any, spec: Spec) -> Any:
-    """One value becomes a batch of one; a batch stays."""
-    if isinstance(value, str | Path):
-        return [value] if spec.kind == "text" else _paths([value], spec)
-    if (
-        isinstance(value, Sequence)
-        and value
-        and all(isinstance(v, str | Path) for v in value)
-        and spec.kind != "text"
-    ):
-        return _paths(value, spec)
-    if isinstance(value, np.ndarray | list) and spec.kind in ("vector", "grid", "sequence", "sound"):
-        single = {"vector": 1, "sequence": 2, "sound": 1, "grid": max(2, len(spec.shape))}[spec.kind]
-        axes = np.ndim(value) if isinstance(value, np.ndarray) or not _ragged(value) else 0
-        if axes == single and (spec.kind != "vector" or spec.shape != (1,) or len(value) == 1):
-            return [np.asarray(value)]
-    return value
-
-
-def _paths(paths: Sequence[str | Path], spec: Spec) -> Any:
-    """Files to be read; pictures at the size that the model was fitted on."""
-    if spec.kind == "grid" and len(spec.shape) == 3 and spec.shape[2] == 3:
-        return Files(paths, ImageReader((spec.shape[0], spec.shape[1])))
-    return [Path(path) for path in paths]
-
-
-def _ragged(values: list[Any]) -> bool:
-    """A list of arrays, of values that may be missing, or of unequal lengths: a batch."""
-    return (
-        any(v is None or isinstance(v, np.ndarray) for v in values) or len({np.shape(v) for v in values}) > 1
-    )
-
-
-def _shares(names: Sequence[str], weights: Mapping[str, float] | None) -> dict[str, float]:
-    unknown = [name for name in weights or () if name not in names]
-    if unknown:
-        raise ModalityError(
-            f"weights name {unknown}, the query has {list(names)}.{suggest(str(unknown[0]), names)}"
-        )
-    return {name: float((weights or {}).get(name, 1.0)) for name in names}
-
-
-def _compose(
-    parts: Mapping[str, tuple[np.ndarray, np.ndarray]], shares: Mapping[str, float], layout: Layout
-) -> Float[np.ndarray, "q d"]:
-    """The weighted sum of the parts that are present on each row."""
-    if not parts:
-        raise ModalityError(f"A query needs a value of at least one modality, got none of {list(shares)}.")
-    rows = len(next(iter(parts.values()))[1])
-    total, weight, any_present = np.zeros((rows, layout.dim)), np.zeros(rows), np.zeros(rows, dtype=bool)
-    for name, (vectors, present) in parts.items():
-        layout.prepare_vectors(vectors)
-        z = normalize(vectors).astype(np.float64) if layout.metric == "cosine" else vectors
-        total += shares[name] * np.where(present[:, None], z, 0)
-        weight += shares[name] * present
-        any_present |= present & (shares[name] != 0)
-    if not any_present.all():
-        raise ModalityError(
-            f"Each query needs a value of {list(shares)} that counts; queries {np.flatnonzero(~any_present)[:3].tolist()} have none."
-        )
-    if layout.metric != "cosine":
-        total /= np.where(weight > 0, weight, 1)[:, None]
-    elif len(parts) > 1 and (np.linalg.norm(total, axis=1) < 1e-6).any():
-        raise ModalityError(f"The weights {dict(shares)} cancel: the composed query is zero. Change them.")
-    return layout.prepare_vectors(total)
 
 
 def _columns(metadata: Any, n: int) -> dict[str, list[Any]]:

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from polymodal.core.errors import ConfigError, ModalityError, NotFittedError, suggest
+from polymodal.core.errors import ConfigError, ModalityError, suggest
 from polymodal.core.estimator import Spec, check_target
 from polymodal.core.modalities import Modalities
 from polymodal.core.typing import Float, Int, Shaped
 from polymodal.evaluation.calibration import best_temperature, calibration_error, log_loss
+from polymodal.retrieval.space import space_modalities
 from polymodal.retrieval.wording import WordingReport
 
 PLACE = "{}"
@@ -111,7 +112,7 @@ class ZeroShotClassifier:
         temperature: float | None = None,
     ) -> None:
         self.model = model
-        self._specs = _modalities(model)
+        self._specs = space_modalities(model, asker="ZeroShotClassifier")
         self.text = _text_modality(self._specs, text)
         self.words = _words(classes)
         self.templates = _templates(templates)
@@ -305,20 +306,6 @@ def _templates(templates: Sequence[str]) -> tuple[str, ...]:
     if twice:
         raise ConfigError(f"Each template needs to be another, got {twice} twice.")
     return given
-
-
-def _modalities(model: Any) -> dict[str, Spec]:
-    """What the model (or the first fitted step of a pipeline) knows of its modalities."""
-    steps = [step for _, step in getattr(model, "steps", [("", model)])]
-    if getattr(steps[-1], "family", None) != "coordination":
-        raise ModalityError(
-            f"ZeroShotClassifier needs a coordination, whose transform gives vectors of each modality in one space, got "
-            f"{type(steps[-1]).__name__}. Take load_clip or one of polymodal.coordination."
-        )
-    for step in steps:
-        if hasattr(step, "modalities_"):
-            return dict(step.modalities_)
-    raise NotFittedError(f"This {type(model).__name__} is not fitted yet. Call fit(data) first.")
 
 
 def _text_modality(specs: Mapping[str, Spec], text: str | None) -> str:

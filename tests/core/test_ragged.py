@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from polymodal import Ragged
 from polymodal.core.errors import ModalityError
+from polymodal.core.ragged import array_of_rows
 
 lists = st.lists(st.lists(st.integers(-9, 9), max_size=5), min_size=1, max_size=6)
 
@@ -61,3 +62,10 @@ def test_bad_input(make, words) -> None:
 def test_a_row_out_of_range() -> None:
     with pytest.raises(IndexError):
         Ragged.of([[1.0]])[3]
+
+
+def test_an_array_of_rows_keeps_arrays_of_any_lengths() -> None:
+    for rows in ([[1, 2], [3]], [[1, 2], [3, 4]]):
+        made = array_of_rows(rows)
+        assert made.shape == (2,)
+        assert [r.tolist() for r in made[np.array([1, 0])]] == rows[::-1]

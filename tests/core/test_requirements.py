@@ -50,3 +50,9 @@ def test_unpaired() -> None:
     data = Modalities({"a": [1.0, None], "b": [None, 1.0]})
     assert "every modality, got none" in Requirements().problems(data)[0]
     assert Requirements(unpaired=True).problems(data) == []
+
+
+def test_sequences_of_one_length_are_told_from_grids() -> None:
+    needs = Requirements(min_modalities=1, kinds=frozenset({"sequence"}))
+    with pytest.raises(ModalityError, match=r"polymodal\.Ragged\.of"):
+        needs.check("Method", Modalities({"steps": np.zeros((3, 4, 2))}))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from polymodal.core.errors import ModalityError
+from polymodal.core.ragged import array_of_rows
 from polymodal.core.task import resolve_task
 
 
@@ -29,3 +30,8 @@ def test_many_integers_need_a_word():
     assert resolve_task(np.arange(50), "regression") == "regression"
     with pytest.raises(ModalityError, match="needs a 0/1 column per label"):
         resolve_task(np.arange(3), "multilabel")
+
+
+def test_labels_of_steps_are_for_others() -> None:
+    with pytest.raises(ModalityError, match="one value per row"):
+        resolve_task(array_of_rows([[0, 1], [1]]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from polymodal.core.errors import ModalityError
-from polymodal.core.typing import Bool, Int, Num
+from polymodal.core.typing import Bool, Int, Num, Shaped
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,3 +111,11 @@ class Ragged:
         steps = np.broadcast_to(np.arange(t), mask.shape)[mask]
         padded[mask] = self.values[starts + steps]
         return padded, mask
+
+
+def array_of_rows(rows: Sequence[Any]) -> Shaped[np.ndarray, " n"]:
+    """Arrays of any lengths as the entries of one array, so that rows can be chosen as of any other: labels of steps, say."""
+    out = np.empty(len(rows), dtype=object)
+    for i, row in enumerate(rows):
+        out[i] = np.asarray(row)
+    return out

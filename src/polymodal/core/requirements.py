@@ -74,6 +74,11 @@ class Requirements:
             found.append(
                 f"works on kinds {sorted(self.kinds)}, got {wrong}. Turn them into vectors first (polymodal.encoders.Vectorize), "
                 "or take a method that encodes them itself (polymodal methods --kind)."
+                + (
+                    " Sequences that happen to be of one length are told from grids by polymodal.Ragged.of(list_of_arrays)."
+                    if "grid" in wrong.values() and "sequence" in self.kinds
+                    else ""
+                )
             )
         return found
 

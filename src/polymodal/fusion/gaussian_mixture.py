@@ -19,7 +19,7 @@ from polymodal.core.random import RandomState, generator
 from polymodal.core.target import Target
 from polymodal.core.task import Task, resolve_task
 from polymodal.core.typing import Float, Int
-from polymodal.fusion._generative import GenerativeFusion
+from polymodal.fusion._likelihood import LikelihoodFusion
 from polymodal.fusion._vectors import as_vectors, fit_vectorizer
 
 Shape = Literal["diag", "full", "spherical", "tied"]
@@ -109,7 +109,7 @@ def conditional_mean(
     return np.asarray(answer)
 
 
-class GaussianMixtureFusion(GenerativeFusion):
+class GaussianMixtureFusion(LikelihoodFusion):
     r"""Classes by Bayes' rule, $p(y \mid x) \propto p(y)\, p(x_1, \dots, x_M \mid y)$, with mixtures of Gaussians; also quantities.
 
     Apart (naive Bayes): $\prod_m p(x_m \mid y)$, a mixture for each modality and class; a modality that a row lacks is a factor left out.
@@ -155,7 +155,7 @@ class GaussianMixtureFusion(GenerativeFusion):
         incomplete data via an EM approach.
     """
 
-    requires: ClassVar = GenerativeFusion.requires
+    requires: ClassVar = LikelihoodFusion.requires
 
     mixtures_: dict[str, GaussianMixture]
     shown_: dict[str, np.ndarray]

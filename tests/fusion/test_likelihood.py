@@ -8,12 +8,12 @@ from scipy.stats import norm
 
 from polymodal import Modalities
 from polymodal.core.errors import ModalityError
-from polymodal.fusion._generative import GenerativeFusion
+from polymodal.fusion._likelihood import LikelihoodFusion
 
 MEANS = np.array([-1.0, 2.0])
 
 
-class Known(GenerativeFusion):
+class Known(LikelihoodFusion):
     """Two classes of known normal densities."""
 
     def _fit(self, data: Modalities, y: np.ndarray | None) -> None:

@@ -1,4 +1,4 @@
-"""Small data on which an estimator must work: correlated vectors of a few modalities, and a target."""
+"""Small data on which an estimator must work: correlated vectors or pictures of a few modalities, and a target."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from polymodal.core.modalities import Modalities
 from polymodal.core.requirements import Requirements
 
 _SIZES = {"beta": 5, "alpha": 4, "gamma": 3}  # not in alphabetical order: order must not matter
+_PICTURE = (5, 6)
 
 
 def example_data(
@@ -16,25 +17,28 @@ def example_data(
 ) -> tuple[Modalities, np.ndarray | None]:
     """`rows` rows of vectors that share two latent factors, in as many modalities as the method takes; y if it needs one.
 
+    A method that takes no vectors gets pictures.
+
     Args:
         requires: What the estimator declares.
         rows: Number of rows.
         seed: Which draw.
 
     Raises:
-        ModalityError: the estimator does not work on vectors; give `check_estimator` data of your own.
+        ModalityError: the estimator takes neither; give `check_estimator` data of your own.
     """
-    if "vector" not in requires.kinds:
+    if not requires.kinds & {"vector", "grid"}:
         raise ModalityError(
-            f"example_data gives vectors, the estimator works on {sorted(requires.kinds)}. Pass data=."
+            f"example_data gives vectors or pictures, the estimator works on {sorted(requires.kinds)}. Pass data=."
         )
     rng = np.random.default_rng(seed)
     most = requires.max_modalities or 3
     names = list(_SIZES)[: max(requires.min_modalities, min(3, most))]
     factors = rng.normal(size=(rows, 2))
+    shapes = {name: (_SIZES[name],) if "vector" in requires.kinds else _PICTURE for name in names}
     columns = {
-        name: factors @ rng.normal(size=(2, _SIZES[name])) + 0.5 * rng.normal(size=(rows, _SIZES[name]))
-        for name in names
+        name: np.tensordot(factors, rng.normal(size=(2, *shape)), 1) + 0.5 * rng.normal(size=(rows, *shape))
+        for name, shape in shapes.items()
     }
     y = (factors[:, 0] > 0).astype(int) if requires.target == "required" else None
     return Modalities(columns), y

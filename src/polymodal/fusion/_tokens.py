@@ -152,6 +152,10 @@ class TokenFusion(SupervisedFusion):
     encoder of the modality gives by `EncoderModule.tokens`.
     """
 
+    exempt: ClassVar[Mapping[str, str]] = {
+        "every_parameter_gets_a_gradient": "the checks give vectors, of which there is one token: whatever its score, all of the "
+        "attention goes to it, so the scores get no gradient; with several tokens they do",
+    }
     _network: ClassVar[type[FusionNetwork]] = TokenNetwork
 
     module_: TokenNetwork

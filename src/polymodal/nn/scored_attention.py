@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polymodal.core.errors import ConfigError
 from polymodal.core.typing import Bool, Float
+from polymodal.nn.attention import masked_softmax
 
 Score = Literal["additive", "bilinear", "dot", "scaled-dot"]
 
@@ -72,7 +73,5 @@ class ScoredAttention(nn.Module):
     ) -> tuple[Float[Tensor, "u m k"], Float[Tensor, "u m n"]]:
         """What each query takes from the steps where `mask` is True, and the weights; of no steps at all, zeros."""
         steps = steps.masked_fill(~mask[..., None], 0.0)
-        lowest = torch.finfo(steps.dtype).min
-        weights = self.scores(queries, steps).masked_fill(~mask[:, None], lowest).softmax(-1)
-        weights = weights.masked_fill(~mask[:, None], 0.0)
+        weights = masked_softmax(self.scores(queries, steps), mask[:, None])
         return weights @ steps, weights

@@ -20,6 +20,7 @@ import numpy as np
 
 from polymodal.core.atomic import atomic_folder, recover
 from polymodal.core.errors import ModelFormatError, NotFittedError, StoreError
+from polymodal.core.estimator import Estimator
 from polymodal.core.scikit_learn import from_plain, is_scikit_learn, to_plain
 
 FORMAT = "polymodal-model"
@@ -28,7 +29,17 @@ MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 OWN_FILES = frozenset({MODEL_FILE, WEIGHTS_FILE, "reading.json"})
 """What a model folder holds; one that holds anything else is never replaced."""
-PACKAGES = ("core", "encoders", "training", "alignment", "similarity", "fusion", "coordination", "fission")
+PACKAGES = (
+    "core",
+    "encoders",
+    "objectives",
+    "training",
+    "alignment",
+    "similarity",
+    "fusion",
+    "coordination",
+    "fission",
+)
 """The packages whose public classes a file may name."""
 
 
@@ -269,7 +280,7 @@ class _Writer:
             )
         if hasattr(value, "_get_state"):
             params = value.get_params(deep=False)
-            state = value._get_state() if _is_fitted(value) or not hasattr(value, "modalities_") else {}
+            state = {} if isinstance(value, Estimator) and not _is_fitted(value) else value._get_state()
             return {
                 "@": "estimator",
                 "class": name,

@@ -7,15 +7,15 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression, Ridge, RidgeCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from polymodal.core.errors import ModelFormatError
 from polymodal.core.scikit_learn import KEPT, from_plain, to_plain
 
-PREDICTORS = [LogisticRegression(C=0.3), LinearRegression(), Ridge(), RidgeCV(), GaussianNB()]
-PREDICTORS += [LinearDiscriminantAnalysis(), QuadraticDiscriminantAnalysis()]
+PREDICTORS = [LogisticRegression(C=0.3), LinearRegression(), Ridge(), RidgeCV(), BayesianRidge()]
+PREDICTORS += [GaussianNB(), LinearDiscriminantAnalysis(), QuadraticDiscriminantAnalysis()]
 TRANSFORMERS = [StandardScaler(), MinMaxScaler(), PCA(2)]
 
 
@@ -31,6 +31,10 @@ def test_there_and_back(model, rng: np.random.Generator) -> None:
     again = from_plain(*to_plain(model, "model"))
     method = "predict" if model in PREDICTORS else "transform"
     np.testing.assert_array_equal(getattr(again, method)(x), getattr(model, method)(x))
+    if isinstance(model, BayesianRidge):
+        np.testing.assert_array_equal(
+            again.predict(x, return_std=True)[1], model.predict(x, return_std=True)[1]
+        )
     if hasattr(model, "predict_proba"):
         np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -16,76 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import polymodal
-from polymodal import LateFusion, Modalities
+from polymodal import LateFusion, Modalities, Ragged
 from polymodal.core.errors import ConfigError, ModalityError, ModelFormatError
-from polymodal.fusion import gaussian_product, mean_rule, product_rule, vote_rule, vote_weight
-
-ALL = np.ones((1, 2), dtype=bool)
+from polymodal.fusion import EarlyFusion
 
 
 def two_gaussians(rng: np.random.Generator, n: int = 300) -> tuple[Modalities, np.ndarray]:
     y = (rng.random(n) < 0.3).astype(int)
     return Modalities({"a": rng.normal(y[:, None] * 1.0), "b": rng.normal(y[:, None] * 2.0, 1.5)}), y
-
-
-# --- the rules --------------------------------------------------------------------------------------------------
-
-
-def test_product_rule_is_the_exact_posterior_of_independent_gaussians() -> None:
-    prior = np.array([0.7, 0.3])
-    xa, xb = np.linspace(-3, 4, 15), np.linspace(4, -3, 15)
-    like_a = np.stack([norm.pdf(xa, k * 1.0, 1.0) for k in (0, 1)], axis=1)
-    like_b = np.stack([norm.pdf(xb, k * 2.0, 1.5) for k in (0, 1)], axis=1)
-    single = [prior * like / (prior * like).sum(axis=1, keepdims=True) for like in (like_a, like_b)]
-    joint = prior * like_a * like_b
-    combined = product_rule(np.stack(single, axis=1), np.ones((15, 2), dtype=bool), np.ones(2), prior)
-    np.testing.assert_allclose(combined, joint / joint.sum(axis=1, keepdims=True), atol=1e-9)
-
-
-def test_best_linear_unbiased_estimate_has_variance_one_over_the_sum(rng: np.random.Generator) -> None:
-    variances = np.array([1.0, 4.0, 0.25])
-    readings = rng.normal(0.0, np.sqrt(variances), size=(200_000, 3))[:, :, None]
-    present = np.ones((200_000, 3), dtype=bool)
-    combined = mean_rule(readings, present, (1 / variances)[:, None])
-    assert combined.var() == pytest.approx(1 / (1 / variances).sum(), rel=0.02)
-    assert mean_rule(readings, present, np.ones((3, 1))).var() == pytest.approx(variances.sum() / 9, rel=0.02)
-
-
-def test_gaussian_product_is_the_exact_posterior_mean() -> None:
-    v0, noise = 2.0, np.array([0.5, 3.0])  # y ~ N(1, 2), x_m = y + noise
-    x = np.array([[2.0, -1.0]])
-    variance = 1 / (1 / v0 + 1 / noise)
-    single = variance * (1.0 / v0 + x / noise)
-    exact = (1.0 / v0 + (x / noise).sum()) / (1 / v0 + (1 / noise).sum())
-    got = gaussian_product(single[:, :, None], ALL, variance[:, None], np.array([1.0]), np.array([v0]))
-    assert got[0, 0] == pytest.approx(exact, abs=1e-12)
-    flat = gaussian_product(single[:, :, None], ALL, variance[:, None], np.array([1.0]), np.array([1e12]))
-    np.testing.assert_allclose(flat, mean_rule(single[:, :, None], ALL, 1 / variance[:, None]), rtol=1e-9)
-
-
-def test_votes_and_their_weights() -> None:
-    answers = np.array([[[0.6, 0.4], [0.9, 0.1], [0.2, 0.8]]])
-    present = np.ones((1, 3), dtype=bool)
-    np.testing.assert_allclose(vote_rule(answers, present, np.ones(3)), [[2 / 3, 1 / 3]], atol=1e-5)
-    assert vote_rule(answers, present, np.array([1.0, 1.0, 5.0])).argmax() == 1
-    tie = vote_rule(answers[:, 1:], ALL, np.ones(2))
-    assert tie.argmax() == 0  # one vote each: the surer one decides
-    assert vote_weight(0.9, 2) == pytest.approx(np.log(9))
-    assert vote_weight(1 / 3, 3) == pytest.approx(0, abs=1e-12)
-    assert vote_weight(0.1, 2) == 0
-
-
-@pytest.mark.parametrize("rule", ["mean", "product", "vote"])
-def test_absent_members_are_left_out(rule: str, rng: np.random.Generator) -> None:
-    answers = rng.dirichlet(np.ones(3), size=(5, 2))
-    alone = {"mean": lambda a, p, w: mean_rule(a, p, np.tile(w[:, None], (1, 3))), "vote": vote_rule}.get(
-        rule, lambda a, p, w: product_rule(a, p, w, np.full(3, 1 / 3))
-    )
-    holes = answers.copy()
-    holes[:, 1] = np.nan
-    first = np.array([[True, False]] * 5)
-    expected = alone(answers[:, :1], np.ones((5, 1), dtype=bool), np.ones(1))
-    np.testing.assert_allclose(alone(holes, first, np.ones(2)), expected)
 
 
 # --- the estimator ----------------------------------------------------------------------------------------------
@@ -270,3 +208,155 @@ def test_refusals(rng: np.random.Generator) -> None:
         LateFusion(model={"c": GaussianNB()}).fit(data, y)
     regression = LateFusion().fit(data, y * 1.0)
     assert not hasattr(regression, "predict_proba")
+
+
+# --- weights from noise and confidence ----------------------------------------------------------------------------
+
+
+class Reading(RegressorMixin, BaseEstimator):
+    """An instrument: says what it reads, in the units of a target with this mean and scale."""
+
+    def __init__(self, mean: float = 0.0, scale: float = 1.0) -> None:
+        self.mean = mean
+        self.scale = scale
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Reading:
+        self.fitted_ = True
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return (X[:, 0] - self.mean) / self.scale
+
+
+def instruments(rng: np.random.Generator, n: int) -> tuple[Modalities, np.ndarray, dict[str, float]]:
+    y = rng.normal(3.0, 2.0, n)
+    noise = {"a": 1.0, "b": 4.0, "c": 0.25}
+    return Modalities({m: (y + rng.normal(0, v**0.5, n))[:, None] for m, v in noise.items()}), y, noise
+
+
+def test_known_noise_gives_the_least_variance_of_readings(rng: np.random.Generator) -> None:
+    """1 / (1 + 1/4 + 4) = 0.1905; equal weights leave (1 + 4 + 0.25) / 9 = 0.5833."""
+    data, y, noise = instruments(rng, 20_000)
+    reading = Reading(y.mean(), y.std())
+    inverse = LateFusion(model=reading, weights={m: 1 / v for m, v in noise.items()}).fit(data, y)
+    assert ((inverse.predict(data) - y) ** 2).mean() == pytest.approx(1 / 5.25, rel=0.03)
+    by_noise = LateFusion(model=reading, weights="noise", noise=noise).fit(data, y)
+    assert ((by_noise.predict(data) - y) ** 2).mean() == pytest.approx(1 / 5.25, rel=0.03)
+    ratio = {m: float(w[0]) for m, w in by_noise.weights_.items()}
+    assert ratio == pytest.approx({m: 4 / v for m, v in noise.items()}, rel=0.05)  # Var(y) / noise
+    equal = LateFusion(model=reading).fit(data, y)
+    assert ((equal.predict(data) - y) ** 2).mean() == pytest.approx(5.25 / 9, rel=0.03)
+    without_c = ((by_noise.predict(data.drop("c")) - y) ** 2).mean()
+    assert without_c == pytest.approx(1 / 1.25, rel=0.03)
+
+
+def test_the_gain_of_a_channel_does_not_matter(rng: np.random.Generator) -> None:
+    data, y, noise = instruments(rng, 500)
+    loud = data.assign({"b": data["b"].values() * 100})
+    one = LateFusion("product", weights="noise", noise=noise).fit(data, y)
+    other = LateFusion("product", weights="noise", noise={**noise, "b": noise["b"] * 1e4}).fit(loud, y)
+    np.testing.assert_allclose(other.predict(loud), one.predict(data), rtol=1e-6)
+
+
+def test_product_by_known_noise_is_the_exact_posterior_mean(rng: np.random.Generator) -> None:
+    """y ~ N(3, 4): precision 1/4 + 5.25; each regression alone shrinks, and the product undoes the repeated shrinking."""
+    data, y, noise = instruments(rng, 20_000)
+    model = LateFusion("product", model=LinearRegression(), weights="noise", noise=noise).fit(data, y)
+    pulled = sum(data[m].values()[:, 0] / v for m, v in noise.items()) + 3.0 / 4
+    np.testing.assert_allclose(model.predict(data), pulled / (5.25 + 0.25), atol=0.06)
+    assert ((model.predict(data) - y) ** 2).mean() == pytest.approx(1 / 5.5, rel=0.03)
+
+
+def test_a_recording_that_gets_noisy_counts_less(rng: np.random.Generator) -> None:
+    def curves(noise: np.ndarray) -> Ragged:
+        times = np.linspace(0, np.pi, 60)
+        return Ragged.of(
+            [y[i] + np.sin(times)[:, None] + s * rng.normal(size=(60, 1)) for i, s in enumerate(noise)]
+        )
+
+    y = rng.normal(size=200)
+    still = np.full(200, 0.05)
+    data = Modalities({"a": curves(still), "b": curves(still)})
+    model = LateFusion(weights="noise").fit(data, y)
+    noisy = Modalities({"a": curves(np.where(np.arange(200) < 100, 3.0, 0.05)), "b": curves(still)})
+    ratios = model._ratios(noisy)
+    assert ratios[:100, 1].mean() / ratios[:100, 0].mean() == pytest.approx((3.0 / 0.05) ** 2, rel=0.2)
+    equal = LateFusion().fit(data, y)
+    assert 1 - model.score(noisy, y) < 0.25 * (1 - equal.score(noisy, y))
+
+
+def test_confidence_is_one_over_entropy(rng: np.random.Generator) -> None:
+    data, y = two_gaussians(rng)
+    model = LateFusion(weights="confidence").fit(data, y)
+    each = {m: model.predict_proba(data.select(m)) for m in data}
+    weight = {m: np.log(2) / -(p * np.log(p)).sum(axis=1) for m, p in each.items()}
+    expected = (weight["a"][:, None] * each["a"] + weight["b"][:, None] * each["b"]) / (
+        weight["a"] + weight["b"]
+    )[:, None]
+    np.testing.assert_allclose(model.predict_proba(data), expected, rtol=1e-9)
+
+
+def test_confidence_of_quantities_is_one_over_the_predicted_variance(rng: np.random.Generator) -> None:
+    data, y, _ = instruments(rng, 60)
+    model = LateFusion(model=BayesianRidge(), weights="confidence").fit(data, y)
+    standard = (y - y.mean()) / y.std()
+    said = [
+        BayesianRidge().fit(data[m].values(), standard).predict(data[m].values(), return_std=True)
+        for m in data
+    ]
+    precision = np.array([1 / std**2 for _, std in said])
+    expected = (precision * np.array([mean for mean, _ in said])).sum(axis=0) / precision.sum(axis=0)
+    np.testing.assert_allclose(model.predict(data), expected * y.std() + y.mean(), rtol=1e-9)
+    assert LateFusion(weights="confidence").fit(data, y).score(data, y) > 0.9
+    with pytest.raises(ModalityError, match="'a', LinearRegression"):
+        LateFusion(model=LinearRegression(), weights="confidence").fit(data, y)
+
+
+def test_weights_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
+    data, y, noise = instruments(rng, 40)
+    with pytest.raises(ModalityError, match="'a' is vector"):
+        LateFusion(weights="noise").fit(data, y)
+    with pytest.raises(ModalityError, match="Unknown modalities"):
+        LateFusion(weights="noise", noise={"z": 1.0}).fit(data, y)
+    with pytest.raises(ModalityError, match="noise of 'b' must be a variance"):
+        LateFusion(weights="noise", noise={**noise, "b": 0.0}).fit(data, y)
+    with pytest.raises(ConfigError, match="weights='noise' only"):
+        LateFusion(noise=noise).fit(data, y)
+    with pytest.raises(ConfigError, match="learns its weights"):
+        LateFusion("stacking", weights="confidence").fit(data, y)
+    with pytest.raises(ConfigError, match="Did you mean 'equal'"):
+        LateFusion().set_params(weights="equall").fit(data, y)
+
+
+# --- models of this package -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["mean", "product", "vote", "stacking"])
+def test_a_model_of_this_package_gets_the_modality_as_it_is(rule, rng: np.random.Generator) -> None:
+    """Standardising twice changes nothing: EarlyFusion of one modality is the default model."""
+    data, y = two_gaussians(rng, 120)
+    holes = data.without("a", slice(0, 20))
+    plain, own = LateFusion(rule, cv=3), LateFusion(rule, model={"a": EarlyFusion()}, cv=3)
+    np.testing.assert_allclose(
+        own.fit(holes, y).predict_proba(holes), plain.fit(holes, y).predict_proba(holes), atol=1e-6
+    )
+
+
+def test_labels_and_quantities_of_a_model_of_this_package(rng: np.random.Generator, tmp_path: Path) -> None:
+    a = rng.normal(size=(80, 3))
+    data = Modalities({"a": a, "b": a + 0.1 * rng.normal(size=(80, 3))})
+    for y in ((a[:, :2] > 0).astype(int), 5 + a[:, :2], 5 + a[:, 0]):
+        own = LateFusion("mean", model=EarlyFusion()).fit(data, y)
+        plain = LateFusion().fit(data, y)
+        np.testing.assert_allclose(own.transform(data), plain.transform(data), atol=1e-5)
+        again = polymodal.load(polymodal.save(own, tmp_path / "model"))
+        np.testing.assert_array_equal(again.predict(data), own.predict(data))
+
+
+def test_a_model_of_this_package_gets_texts_as_they_are(rng: np.random.Generator) -> None:
+    y = np.arange(40) % 2
+    texts = [f"{'good' if k else 'bad'} thing {i}" for i, k in enumerate(y)]
+    data = Modalities({"text": texts, "table": rng.normal(size=(40, 2))})
+    own, plain = LateFusion(model={"text": EarlyFusion()}).fit(data, y), LateFusion().fit(data, y)
+    assert own._vectorizer is None
+    np.testing.assert_allclose(own.predict_proba(data), plain.predict_proba(data), atol=1e-5)

@@ -13,6 +13,7 @@ KEPT = {
     "LinearRegression": "sklearn.linear_model",
     "Ridge": "sklearn.linear_model",
     "RidgeCV": "sklearn.linear_model",
+    "BayesianRidge": "sklearn.linear_model",
     "LinearDiscriminantAnalysis": "sklearn.discriminant_analysis",
     "QuadraticDiscriminantAnalysis": "sklearn.discriminant_analysis",
     "GaussianNB": "sklearn.naive_bayes",

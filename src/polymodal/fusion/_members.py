@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,8 @@ from polymodal.core.errors import ModalityError
 from polymodal.core.estimator import Estimator
 from polymodal.core.links import linked_rows
 from polymodal.core.modalities import Modalities
-from polymodal.core.typing import Float, Int, Shaped
-from polymodal.fusion._target import Target
+from polymodal.core.target import Target
+from polymodal.core.typing import Bool, Float, Int, Shaped
 
 Models = list[Any]
 """One fitted model per output, None where the rows hold a single class; or one model of this package for all outputs."""
@@ -24,15 +26,15 @@ def is_own(model: Any) -> bool:
     return isinstance(model, Estimator)
 
 
-def default_model(task: str) -> Any:
-    """Logistic regression, or ridge regression, on standardised columns."""
-    from sklearn.linear_model import LogisticRegression, Ridge
+def default_model(task: str, *, spread: bool = False) -> Any:
+    """Logistic regression, or ridge regression, on standardised columns; with `spread`, one that says how sure it is."""
+    from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(
-        StandardScaler(), Ridge() if task == "regression" else LogisticRegression(max_iter=2000)
-    )
+    regression = BayesianRidge() if spread else Ridge()
+    last = regression if task == "regression" else LogisticRegression(max_iter=2000)
+    return make_pipeline(StandardScaler(), last)
 
 
 def check_model(model: Any, owner: str, target: Target, *, probabilities: bool) -> None:
@@ -87,7 +89,8 @@ def fit_members(
 def _with_task(model: Any, target: Target) -> Any:
     """A copy; one of ours is told the task: codes and standardised quantities no longer show it."""
     fresh = clone(model)
-    return fresh.set_params(task=target.task) if is_own(model) and hasattr(fresh, "task") else fresh
+    known = is_own(model) and "task" in fresh.get_params(deep=False)
+    return fresh.set_params(task=target.task) if known else fresh
 
 
 def member_probabilities(
@@ -149,59 +152,115 @@ def member_quantities(
     return np.stack([np.asarray(model.predict(values), dtype=float).ravel() for model in models], axis=1)
 
 
+def gives_spread(model: Any) -> bool:
+    """Whether `predict(X, return_std=True)` gives a standard deviation per row, as `BayesianRidge` does."""
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    return "return_std" in signature(last.predict).parameters
+
+
+def member_spreads(models: Models, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n o"]:
+    """Standard deviation that each model itself predicts for its error on each row."""
+    return np.stack([np.asarray(model.predict(values, return_std=True)[1]) for model in models], axis=1)
+
+
+# --- several members ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows as they came, and with every modality that is not a vector turned into one."""
+
+    raw: Modalities
+    vectors: Modalities
+
+    def __getitem__(self, rows: Any) -> Inputs:
+        return Inputs(self.raw[rows], self.vectors[rows])
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model that is asked of one modality, or of several.
+
+    Args:
+        model: Unfitted.
+        names: The modalities it sees; a model of scikit-learn sees one.
+        whole: Whether it answers only rows that have all of them; else those that have any.
+    """
+
+    model: Any
+    names: tuple[str, ...]
+    whole: bool = True
+
+    def answers(self, inputs: Inputs) -> Bool[np.ndarray, " n"]:
+        """The rows that it can be asked of."""
+        has = [inputs.raw[name].present for name in self.names if name in inputs.raw]
+        if not has or (self.whole and len(has) < len(self.names)):
+            return np.zeros(len(inputs.raw), dtype=bool)
+        found: np.ndarray = (np.logical_and if self.whole else np.logical_or).reduce(has)
+        return found
+
+    def values(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray | Modalities:
+        """What its `fit` and `predict` take."""
+        if is_own(self.model):
+            return inputs.raw.select(*(name for name in self.names if name in inputs.raw))[rows]
+        return np.asarray(inputs.vectors[self.names[0]][rows].observed(), dtype=float)
+
+
 def predict_members(
-    members: Mapping[str, Models],
-    data: Modalities,
+    members: Mapping[str, Member],
+    fitted: Mapping[str, Models],
+    inputs: Inputs,
     target: Target,
     priors: Float[np.ndarray, "o k"],
-    names: Sequence[str],
 ) -> Float[np.ndarray, "n m o k"]:
-    """Every member's answer (quantities: k = 1), NaN where the row lacks the modality or `data` does."""
-    o = len(priors)
+    """The answers of the members in their given order (quantities: k = 1), NaN where a row has not what a member needs."""
     k = 1 if target.task == "regression" else priors.shape[1]
-    answers = np.full((len(data), len(names), o, k), np.nan)
-    for place, name in enumerate(names):
-        if name not in data or not data[name].present.any():
+    answers = np.full((len(inputs.raw), len(members), len(priors), k), np.nan)
+    for place, (label, member) in enumerate(members.items()):
+        has = member.answers(inputs)
+        if label not in fitted or not has.any():
             continue
-        has = data[name].present
-        values = np.asarray(data[name].observed(), dtype=float)
+        values = member.values(inputs, has)
         if target.task == "regression":
-            answers[has, place] = member_quantities(members[name], values)[:, :, None]
+            answers[has, place] = member_quantities(fitted[label], values)[:, :, None]
         else:
-            answers[has, place] = member_probabilities(members[name], values, priors)
+            answers[has, place] = member_probabilities(fitted[label], values, priors)
     return answers
 
 
 def out_of_fold(
-    templates: Mapping[str, Any],
-    data: Modalities,
+    members: Mapping[str, Member],
+    inputs: Inputs,
     codes: Shaped[np.ndarray, "n ..."],
     target: Target,
     folds: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n m o k"]:
-    """Every member's answer on rows that it was not fitted on; NaN where a row lacks the modality.
+    """Every member's answer on rows that it was not fitted on; NaN where a row has not what it needs.
 
     Priors, too, are those of the other folds: nothing of a row's own fold enters its answer.
+
+    Raises:
+        ModalityError: a fold leaves no member two rows to learn from.
     """
-    names, columns = sorted(templates), outputs_of(target, codes)
+    columns = outputs_of(target, codes)
     whole: np.ndarray | None = None
     for train, held in _splits(folds):
         priors = fold_priors(target, codes[train], columns.shape[1])
-        members, usable = {}, []
-        for name in names:
-            rows = train[data[name].present[train]]
-            if len(rows) >= 2:
-                members[name] = fit_members(templates[name], _values(data, name, rows), columns[rows], target)
-                usable.append(name)
-        answers = (
-            predict_members(members, data[held].select(*usable), target, priors, names) if usable else None
-        )
-        if answers is not None:
-            whole = np.full((len(data), *answers.shape[1:]), np.nan) if whole is None else whole
+        known = inputs[train]
+        fitted = {}
+        for label, member in members.items():
+            rows = member.answers(known)
+            if rows.sum() >= 2:
+                fitted[label] = fit_members(
+                    member.model, member.values(known, rows), columns[train[rows]], target
+                )
+        if fitted:
+            answers = predict_members(members, fitted, inputs[held], target, priors)
+            whole = np.full((len(columns), *answers.shape[1:]), np.nan) if whole is None else whole
             whole[held] = answers
     if whole is None:
         raise ModalityError(
-            f"Cross-validation needs two rows of some modality in each fold, got too few of {names}."
+            f"Cross-validation needs two rows of some modality in each fold, got too few of {list(members)}."
         )
     return whole
 
@@ -211,10 +270,6 @@ def fold_priors(
 ) -> Float[np.ndarray, "o k"]:
     """`class_priors`; for quantities an array that only holds their number."""
     return np.ones((n_outputs, 1)) if target.task == "regression" else class_priors(target, codes)
-
-
-def _values(data: Modalities, name: str, rows: np.ndarray) -> np.ndarray:
-    return np.asarray(data[name][rows].observed(), dtype=float)
 
 
 def _splits(folds: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

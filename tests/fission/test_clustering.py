@@ -7,8 +7,9 @@ import torch
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities
 from polymodal.core.ragged import Ragged
+from polymodal.encoders import words_of
 from polymodal.fission import MultimodalClustering, route_parts
-from polymodal.fission.clustering import PartsEncoder, draw_assignment
+from polymodal.fission.clustering import draw_assignment, draw_patches
 from polymodal.training import Training
 
 KINDS = 2
@@ -122,4 +123,47 @@ def test_a_vector_is_one_part(rng):
     z = model.fit_transform({"a": x, "b": Ragged.of(list(rng.standard_normal((20, 4, 2))))})
     assert z["a"].values().shape == z["shared"].values().shape == (20, 4)
     assert [len(s) for s in model.assign({"a": x})["a"]] == [1] * 20
-    assert PartsEncoder().kinds == {"sequence", "vector"}
+
+
+WARM = {"red": (1, 0, 0), "orange": (1, 0.5, 0), "pink": (1, 0.5, 0.7)}
+COLD = {"blue": (0, 0, 1), "green": (0, 0.7, 0), "violet": (0.4, 0, 0.8)}
+
+
+def test_patches_of_a_picture_meet_the_words_that_name_them():
+    rng = np.random.default_rng(0)
+    pictures, texts, cells = [], [], []
+    for _ in range(300):
+        named = [rng.choice(list(WARM)), rng.choice(list(COLD))]
+        at = rng.choice(16, 2, replace=False)
+        picture = np.full((16, 16, 3), 230, dtype=np.uint8)
+        for name, cell in zip(named, at, strict=True):
+            row, column = 4 * (cell // 4), 4 * (cell % 4)
+            picture[row : row + 4, column : column + 4] = 255 * np.array({**WARM, **COLD}[name])
+        pictures.append(picture)
+        texts.append(" ".join(named if rng.random() < 0.5 else named[::-1]))
+        cells.append(at)
+    data = Modalities({"picture": np.array(pictures), "text": texts})
+    training = Training(max_epochs=25, batch_size=50, learning_rate=1e-2, device="cpu", progress=False)
+    model = MultimodalClustering(2, n_components=6, width=24, training=training, random_state=3)
+    shares = model.fit(data[:250]).assign(data[250:])
+    agree = []
+    for i, text in enumerate(texts[250:]):
+        words = words_of(text)
+        assert shares["picture"][i].shape == (16, 2)
+        assert shares["text"][i].shape == (2, 2)
+        warm = next(place for place, word in enumerate(words) if word in WARM)
+        for word, cell in ((warm, cells[250 + i][0]), (1 - warm, cells[250 + i][1])):
+            agree.append(shares["text"][i][word].argmax() == shares["picture"][i][cell].argmax())
+    assert np.mean(agree) > 0.7  # half by chance
+
+
+def test_patches_are_drawn_where_they_are():
+    shares = np.zeros((4, 2))
+    shares[[0, 1, 2], 0] = shares[3, 1] = 1
+    axes = draw_patches(np.ones((6, 6)), shares)
+    shade = axes[1].images[1].get_alpha()
+    assert shade.shape == (6, 6)
+    assert (shade[3:, 3:] == 0).all()
+    assert (shade[:3] > 0.8).all()
+    with pytest.raises(ConfigError, match="do not fill rows of 3"):
+        draw_patches(np.ones((6, 6)), shares, columns=3)

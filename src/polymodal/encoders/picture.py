@@ -65,6 +65,15 @@ class PictureModule(EncoderModule):
         return batch.permute(0, 3, 1, 2)
 
 
+def cut_patches(pictures: Float[Tensor, "u c h w"], side: int) -> tuple[Float[Tensor, "u t p"], int, int]:
+    """Square patches in reading order, zeros filled up at the right and the lower edge; and how many rows and columns of them."""
+    u, channels, h, w = pictures.shape
+    padded = nn.functional.pad(pictures, (0, -w % side, 0, -h % side))
+    rows, columns = padded.shape[2] // side, padded.shape[3] // side
+    cut = padded.reshape(u, channels, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
+    return cut.reshape(u, rows * columns, -1), rows, columns
+
+
 def random_shift(pictures: Float[Tensor, "u h w c"], most: int) -> Float[Tensor, "u h w c"]:
     """Move each picture by up to `most` pixels in each direction; what leaves on one side repeats the edge of the other."""
     u, h, w, _ = pictures.shape
@@ -203,16 +212,7 @@ class ViTModule(PooledModule, PictureModule):
 
     def states(self, batch: Any) -> tuple[Tensor, Tensor]:
         """What the blocks make of each patch, in reading order."""
-        x = self.pixels(batch)
-        u, _, h, w = x.shape
-        p = self.patch
-        x = nn.functional.pad(x, (0, -w % p, 0, -h % p))
-        rows, columns = x.shape[2] // p, x.shape[3] // p
-        patches = (
-            x.reshape(u, self.channels, rows, p, columns, p)
-            .permute(0, 2, 4, 1, 3, 5)
-            .reshape(u, rows * columns, -1)
-        )
+        patches, rows, columns = cut_patches(self.pixels(batch), self.patch)
         steps = self.embed(patches)
         steps = steps + plane_positions(rows, columns, steps.shape[-1], steps.device).to(steps.dtype)
         mask = torch.ones(steps.shape[:2], dtype=torch.bool, device=steps.device)

@@ -99,6 +99,10 @@ class LearnedFission(SavedModule, Fission):
         """The target as the loss reads it, (n, ...). Called before the module is made."""
         return torch.from_numpy(y)
 
+    def _recipes(self, data: Modalities) -> dict[str, Encoder]:
+        """The encoder of each modality: the user's, or the usual one of its kind."""
+        return choose_encoders(self.encoders, data)
+
     def _select(self, data: Modalities) -> Bool[np.ndarray, " n"]:
         """The rows that training sees: those that have some modality."""
         some: np.ndarray = np.logical_or.reduce(list(data.present.values()))
@@ -127,7 +131,7 @@ class LearnedFission(SavedModule, Fission):
         kept = np.flatnonzero(self._select(data))
         rows = data.select(*sorted(data.names))[kept]
         target = None if y is None else self._encode_target(y[kept])
-        self.encoders_ = choose_encoders(self.encoders, rows)
+        self.encoders_ = self._recipes(rows)
         self.settings_ = prepare_encoders(self.encoders_, rows)
         with seeded(self.random_state) as seed:
             module = self._build()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,19 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polymodal.core.errors import ConfigError, ModalityError
-from polymodal.core.modalities import Modalities, Modality
-from polymodal.core.ragged import Ragged
+from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Bool, Float, Kind
-from polymodal.encoders.base import Encoder, EncoderModule, check_kind, mean_and_scale, value_blocks
-from polymodal.encoders.sequence import SequenceModule, sequence_settings
+from polymodal.core.typing import Bool, Float, Kind, Shaped
+from polymodal.encoders.base import Encoder, EncoderModule
+from polymodal.encoders.defaults import choose_encoders
+from polymodal.encoders.parts import PartsEncoder
+from polymodal.encoders.text import BagOfTokensEncoder
 from polymodal.fission._learned import FissionModule, LearnedFission, Loss, mean_of_present
-from polymodal.nn.mlp import MLP
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.margin import margin_loss
 from polymodal.objectives.pairwise import pairwise_loss
-from polymodal.training.batches import Batch
+from polymodal.training.batches import Batch, make_batch
 from polymodal.training.options import Training
 
 
@@ -67,66 +66,26 @@ def route_parts(
     return centres, shares
 
 
-class PartsModule(SequenceModule):
-    """The same layers on each part: (u, t, dim)."""
-
-    def __init__(self, settings: Mapping[str, Any], dim: int, recipe: PartsEncoder) -> None:
-        super().__init__(settings, dim, recipe.max_length)
-        self.layers = MLP(len(self._mean), dim, width=recipe.width, depth=recipe.depth)
-
-    def collate(self, values: Any) -> dict[str, Tensor]:
-        """Standardised parts (u, t, d) and a mask; a vector is one part."""
-        if isinstance(values, Ragged):
-            return super().collate(values)
-        standard = (np.asarray(values, dtype=np.float64) - self._mean) / self._scale
-        with np.errstate(over="ignore"):  # what becomes infinite is told by `train` and `infer`
-            steps = torch.from_numpy(standard.astype(np.float32))[:, None]
-        return {"steps": steps, "mask": torch.ones(steps.shape[:2], dtype=torch.bool)}
-
-    def forward(self, batch: Any) -> Tensor:
-        """One vector a part; what stands where there is none means nothing."""
-        out: Tensor = self.layers(self.steps(batch)[0])
-        return out
-
-
-@dataclass(frozen=True)
-class PartsEncoder:
-    """Layers on each part alone; parts keep apart until they are clustered."""
-
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"sequence", "vector"})
-
-    width: int = 64
-    depth: int = 1
-    max_length: int = 1 << 30
-
-    def prepare(self, modality: Modality) -> dict[str, Any]:
-        """Mean and scale of each feature of a part."""
-        if modality.kind == "sequence":
-            return sequence_settings(self, modality)
-        check_kind(self, modality)
-        mean, scale = mean_and_scale(value_blocks(modality))
-        return {"mean": mean, "scale": scale}
-
-    def build(self, settings: Mapping[str, Any], dim: int) -> EncoderModule:
-        """Fresh weights."""
-        return PartsModule(settings, dim, self)
-
-
 class ClusteringModule(FissionModule):
-    """Layers on the parts of each modality, and one projection a cluster that all modalities share."""
+    """Encoders of the parts of each modality, and one projection a cluster that all modalities share."""
 
     def __init__(self, towers: Towers, width: int, n_clusters: int, dim: int, n_routings: int) -> None:
         super().__init__()
         self.towers, self.n_routings = towers, n_routings
+        for encoder in towers.encoders:
+            assert isinstance(encoder, EncoderModule)
+            encoder.keep_tokens()
         self.projections = nn.Parameter(torch.randn(n_clusters, width, dim) / width**0.5)
 
-    def route(self, name: str, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Centres (u, k, d) and shares (u, t, k) of collated values of one modality."""
+    def route(self, name: str, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Centres (u, k, d), shares (u, t, k) and which parts there are (u, t), of collated values of one modality."""
         tower = self.towers[name]
-        assert isinstance(tower, PartsModule)
-        parts = functional.normalize(tower(batch).float(), dim=2)
-        projected = torch.einsum("utw,kwd->utkd", parts, self.projections)
-        return route_parts(projected, tower.steps(batch)[1], n_routings=self.n_routings)
+        assert isinstance(tower, EncoderModule)
+        tokens, mask = tower.tokens(batch)
+        projected = torch.einsum(
+            "utw,kwd->utkd", functional.normalize(tokens.float(), dim=2), self.projections
+        )
+        return *route_parts(projected, mask, n_routings=self.n_routings), mask
 
     def centres(
         self, columns: Mapping[str, EncodedColumn]
@@ -138,10 +97,10 @@ class ClusteringModule(FissionModule):
                 continue
             column = columns[name]
             present[name] = column.present
-            if isinstance(column.values, Mapping):
+            if bool(column.present.any()):
                 centres = self.route(name, column.values)[0].flatten(1)
                 rows = centres.index_select(0, column.index.clamp_min(0))
-            else:  # no row of the batch has it
+            else:
                 k, _, d = self.projections.shape
                 rows = torch.zeros(len(column.index), k * d, device=column.index.device)
             found[name] = rows.masked_fill(~column.present[:, None], 0.0)
@@ -161,10 +120,10 @@ class MultimodalClustering(LearnedFission):
     $$ S(x_a, x_b) = \sum_k \cos(o_k^a, o_k^b), \qquad L = \sum_i \sum_{j \ne i} \max(0, K - S_{ii} + S_{ij}) + (a \leftrightarrow b) $$
 
     divided by K and by the rows. The centres $o_k$ come from `route_parts`, with projections $W_k$ that the modalities share, so
-    that a cluster means the same in each. Values are sequences of parts, each a vector, in any order: patches of a picture, pieces
-    of a sound, words of a text; a plain vector is one part. `transform` gives the K centres of each modality side by side under its
-    name (K n_components numbers), and their mean as `"shared"`; `assign` gives the share of each part in each cluster. `score` is
-    the mean reciprocal rank of partners by S.
+    that a cluster means the same in each. A picture is cut into 4 x 4 patches in reading order, a sound into frames, a text into
+    words (those of `polymodal.encoders.words_of`); the steps of a sequence are parts, in any order, and a plain vector is one.
+    `transform` gives the K centres of each modality side by side under its name (K n_components numbers), and their mean as
+    `"shared"`; `assign` gives the share of each part in each cluster. `score` is the mean reciprocal rank of partners by S.
 
     Args:
         n_clusters: K, at least 1.
@@ -172,6 +131,8 @@ class MultimodalClustering(LearnedFission):
         n_routings: At least 1; 3 in the paper.
         width: Features of a part before projection, and of the hidden layer.
         margin: In units of S / K.
+        encoders: Name -> encoder whose tokens are the parts (`EncoderModule.tokens`). Left out: `PartsEncoder` for pictures,
+            sequences and vectors, `SoundEncoder` for sounds, and `BagOfTokensEncoder`, whose words do not see each other, for texts.
         training: How to train.
         random_state: Fixes weights and the order of rows.
 
@@ -182,7 +143,7 @@ class MultimodalClustering(LearnedFission):
         history_: Losses per epoch.
 
     Raises:
-        ModalityError: values that are neither sequences nor vectors, or a modality called "shared".
+        ModalityError: an encoder of another kind of value, or a modality called "shared".
         ConfigError: a parameter out of range.
 
     Complexity:
@@ -196,7 +157,7 @@ class MultimodalClustering(LearnedFission):
         Hu, Nie and Li 2019, "Deep multimodal clustering for unsupervised audiovisual learning".
     """
 
-    requires = Requirements(min_modalities=2, kinds=frozenset({"sequence", "vector"}), missing=True)
+    requires = Requirements(min_modalities=2, missing=True)
 
     module_: ClusteringModule
 
@@ -208,6 +169,7 @@ class MultimodalClustering(LearnedFission):
         n_routings: int = 3,
         width: int = 64,
         margin: float = 1.0,
+        encoders: Mapping[str, Encoder] | None = None,
         training: Training = Training(max_epochs=30, batch_size=64),  # noqa: B008  # frozen
         random_state: RandomState = None,
     ) -> None:
@@ -216,6 +178,7 @@ class MultimodalClustering(LearnedFission):
         self.n_routings = n_routings
         self.width = width
         self.margin = margin
+        self.encoders = encoders
         self.training = training
         self.random_state = random_state
 
@@ -223,11 +186,6 @@ class MultimodalClustering(LearnedFission):
     def _examples(cls) -> list[MultimodalClustering]:
         training = Training(max_epochs=2, batch_size=16, device="cpu", progress=False)
         return [cls(2, n_components=3, width=8, training=training, random_state=0)]
-
-    @property
-    def encoders(self) -> Mapping[str, Encoder]:  # type: ignore[override]
-        """One recipe for all modalities: layers on each part."""
-        return {name: PartsEncoder(width=self.width) for name in self.modalities_}
 
     @property
     def n_shared(self) -> int:  # type: ignore[override]
@@ -249,12 +207,12 @@ class MultimodalClustering(LearnedFission):
             found[name] = [np.zeros((0, self.n_clusters), dtype=np.float32) for _ in range(len(frame))]
             rows = np.flatnonzero(column.present)
             for block in np.array_split(rows, max(1, -(-len(rows) // 256))) if len(rows) else ():
-                values = column.store[column.index[block]]
-                batch = module.towers.collates[name](values)
+                batch = make_batch(frame.select(name), block, module.towers.collates).to(device)
+                held = batch.columns[name]
                 with torch.inference_mode():
-                    shares = module.route(name, {k: v.to(device) for k, v in batch.items()})[1].cpu().numpy()
-                for row, share, length in zip(block, shares, batch["mask"].sum(dim=1).tolist(), strict=True):
-                    found[name][row] = share[:length]
+                    _, shares, mask = module.route(name, held.values)
+                for row, value in zip(block, held.index.tolist(), strict=True):
+                    found[name][row] = shares[value][mask[value]].cpu().numpy()
         return found
 
     def _score(self, data: Modalities, y: np.ndarray | None) -> float:
@@ -273,6 +231,16 @@ class MultimodalClustering(LearnedFission):
                 f"MultimodalClustering.score needs rows that have two of {list(self.modalities_)}, got none in {data!r}."
             )
         return float(np.mean(found))
+
+    def _recipes(self, data: Modalities) -> dict[str, Encoder]:
+        usual: dict[Kind, Encoder] = {
+            "sequence": PartsEncoder(width=self.width),
+            "vector": PartsEncoder(width=self.width),
+            "grid": PartsEncoder(width=self.width),
+            "text": BagOfTokensEncoder(),
+        }
+        parts = {name: usual[column.kind] for name, column in data.items() if column.kind in usual}
+        return choose_encoders({**parts, **(self.encoders or {})}, data)
 
     def _make_module(self, build: Callable[[int], Towers]) -> ClusteringModule:
         return ClusteringModule(
@@ -318,4 +286,43 @@ def draw_assignment(
         axis.set_xticks(range(share.shape[1]))
         axis.set_xlabel("cluster")
         axis.set_ylabel("part")
+    return drawn
+
+
+def draw_patches(
+    picture: Shaped[np.ndarray, "h w ..."],
+    shares: Float[np.ndarray, "t k"],
+    axes: Any = None,
+    *,
+    columns: int | None = None,
+) -> Any:
+    """Draw a picture once for each cluster, as bright as its patches have a share in it; returns the matplotlib axes.
+
+    Args:
+        picture: Pixels, in bytes or in [0, 1].
+        shares: Of the patches in reading order, as `MultimodalClustering.assign` gives them.
+        axes: One per cluster; made where none are given.
+        columns: Patches in a row; by default as many as there are rows.
+
+    Raises:
+        ConfigError: patches that fill no rectangle.
+    """
+    import matplotlib.pyplot as plt
+
+    t, k = shares.shape
+    across = round(t**0.5) if columns is None else columns
+    if across < 1 or t % across:
+        raise ConfigError(f"{t} patches do not fill rows of {across}. Pass columns=.")
+    drawn = plt.subplots(1, k, layout="constrained", squeeze=False)[1][0] if axes is None else axes
+    side = max(-(-picture.shape[0] // (t // across)), -(-picture.shape[1] // across))
+    for cluster, axis in enumerate(drawn):
+        light = np.kron(shares[:, cluster].reshape(-1, across), np.ones((side, side)))
+        axis.imshow(picture, cmap="gray")
+        axis.imshow(
+            np.zeros(picture.shape[:2]),
+            cmap="gray",
+            alpha=0.85 * (1 - light[: len(picture), : picture.shape[1]]),
+        )
+        axis.set_title(f"cluster {cluster}")
+        axis.set_axis_off()
     return drawn

@@ -42,10 +42,12 @@ def test_a_missing_stream_is_integrated_out() -> None:
     alone = model.transform(data.select("a"))
     np.testing.assert_allclose(model.transform(gone)[:5], alone[:5], atol=1e-9)
     np.testing.assert_allclose(model.transform(gone)[5:], model.transform(data)[5:], atol=1e-9)
-    frames = data.select("a")[:1]["a"].store[0]
+    mean, scale = model.scales_["a"]
+    frames = (data["a"].store[0] - mean) / scale
     both = {"a": frames, "b": np.full_like(frames, np.nan)}
     said = [models["all"].log_likelihood(both)[0] for models in model.models_]
-    np.testing.assert_allclose(alone[0], np.log(0.5) + np.array(said), atol=1e-9)
+    expected = np.log(0.5) + np.array(said) - 15 * np.log(scale).sum()
+    np.testing.assert_allclose(alone[0], expected, atol=1e-9)
 
 
 def test_independent_is_the_sum_of_one_model_per_modality() -> None:
@@ -54,8 +56,24 @@ def test_independent_is_the_sum_of_one_model_per_modality() -> None:
     by_hand = np.zeros((20, 2))
     for k, models in enumerate(model.models_):
         for name, own in models.items():
-            by_hand[:, k] += own.log_likelihood({name: data[name].store})
+            mean, scale = model.scales_[name]
+            frames = Ragged((data[name].store.values - mean) / scale, data[name].store.offsets)
+            by_hand[:, k] += own.log_likelihood({name: frames}) - 15 * np.log(scale).sum()
     np.testing.assert_allclose(model.transform(data), np.log(0.5) + by_hand, atol=1e-10)
+
+
+def test_units_do_not_matter() -> None:
+    data, y = followers(20, 8)
+    still = Ragged.of(
+        [np.hstack([x, np.full_like(x, 3.0) if c else x**2]) for c, x in zip(y, data["a"].store, strict=True)]
+    )  # a feature that is constant in one class
+    data = data.assign({"a": still})
+    small = data.assign({"a": Ragged(still.values * 1e-4 + 7, still.offsets)})
+    plain, scaled = HiddenMarkovFusion().fit(data, y), HiddenMarkovFusion().fit(small, y)
+    np.testing.assert_allclose(scaled.predict_proba(small), plain.predict_proba(data), atol=1e-5)
+    np.testing.assert_allclose(
+        scaled.transform(small), plain.transform(data) + 15 * 2 * np.log(1e4), rtol=1e-5
+    )
 
 
 def test_posterior_of_known_models_is_bayes_rule() -> None:
@@ -69,7 +87,7 @@ def test_posterior_of_known_models_is_bayes_rule() -> None:
         half = np.full(2, 0.5)
         tables = {"a": np.full((2, 2, 2), 0.5), "b": b}
         known.append(CoupledHMM.of({"a": half, "b": half}, tables, {"a": emission, "b": emission}))
-    model.models_ = [{"all": m} for m in known]
+    model.models_, model.scales_ = [{"all": m} for m in known], {}
     streams = {name: column.store for name, column in data.items()}
     density = np.exp(np.stack([m.log_likelihood(streams) for m in known], axis=1))
     expected = density / density.sum(1, keepdims=True)
@@ -95,7 +113,6 @@ def test_one_modality_is_one_hidden_markov_model(coupling: str) -> None:
 def test_one_state_and_one_step_is_the_gaussian_mixture(coupling: str, rng: np.random.Generator) -> None:
     y = np.tile([0, 1, 2], 20)
     data = {"a": rng.normal(size=(60, 2)) + y[:, None], "b": rng.normal(size=(60, 1)) * (1 + y[:, None])}
-    chains = HiddenMarkovFusion(1, coupling=coupling).fit(data, y)
     # Gaussian spreads are relative to the frames of the class here, to all rows there: without prior they agree
     plain = {"a": Gaussian(), "b": Gaussian()}
     chains = HiddenMarkovFusion(1, coupling=coupling, emissions=plain).fit(data, y)

@@ -6,7 +6,7 @@ import pytest
 from polymodal import Modalities, Ragged
 from polymodal.core.errors import ModalityError
 from polymodal.core.estimator import Spec
-from polymodal.fusion._row_sequences import row_sequences
+from polymodal.fusion._row_sequences import mean_and_scale, row_sequences
 
 SPECS = {"b": Spec("sequence", (2,)), "a": Spec("sequence", ()), "v": Spec("vector", (3,))}
 
@@ -36,3 +36,9 @@ def test_modalities_of_one_row_must_agree_in_length() -> None:
     data = Modalities({"b": Ragged.of([np.zeros((2, 2))]), "v": np.zeros((1, 3))}, ids=["first"])
     with pytest.raises(ModalityError, match="row 'first' has 2 steps of 'b' and 1 of 'v'"):
         row_sequences(data, SPECS)
+
+
+def test_mean_and_scale_of_what_is_there() -> None:
+    mean, scale = mean_and_scale(np.array([[1.0, 5.0], [np.nan, np.nan], [3.0, 5.0]]))
+    assert mean.tolist() == [2, 5]
+    assert scale.tolist() == [1, 1]

@@ -77,3 +77,12 @@ def _lengths(column: Modality) -> Int[np.ndarray, " n"]:
     else:
         own[column.present] = 1
     return own
+
+
+def mean_and_scale(
+    frames: Float[np.ndarray, "t d"],
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """Mean and standard deviation (1 where constant) of each feature over the steps that are not missing."""
+    seen = frames[~np.isnan(frames[:, 0])]
+    mean, scale = seen.mean(axis=0), seen.std(axis=0)
+    return mean, np.where(scale > 1e-12 * np.maximum(1.0, np.abs(mean)), scale, 1.0)

@@ -19,7 +19,7 @@ from polymodal.core.random import RandomState, generator
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Float
 from polymodal.fusion._likelihood import LikelihoodFusion
-from polymodal.fusion._row_sequences import STEPWISE, RowSequences, row_sequences
+from polymodal.fusion._row_sequences import STEPWISE, RowSequences, mean_and_scale, row_sequences
 
 Coupling = Literal["coupled", "synchronous", "independent"]
 Model = CoupledHMM | HiddenMarkovModel
@@ -43,8 +43,8 @@ class HiddenMarkovFusion(LikelihoodFusion):
     Args:
         n_states: Hidden states of a chain; where chains are several, also modality -> states.
         coupling: How chains depend on each other.
-        emissions: Modality -> emission (`polymodal.alignment.Gaussian`, `GaussianMixture`, `Categorical`); a diagonal Gaussian for
-            modalities not named.
+        emissions: Modality -> emission (`polymodal.alignment.Gaussian`, `GaussianMixture`, `Categorical`); a diagonal Gaussian of
+            standardised features for modalities not named.
         prior: Times that every start and transition is taken to have been seen before, >= 0.
         max_iter: Most steps of each fit.
         random_state: Of the starts.
@@ -52,6 +52,7 @@ class HiddenMarkovFusion(LikelihoodFusion):
     Attributes:
         models_: For each class, block -> fitted model; the block is "all" but for independent chains, which have a model a modality.
         history_: As `models_`: the objective before each step; it never falls.
+        scales_: Modality without an emission of its own -> mean and standard deviation of each feature over all training steps.
         prior_: Share of each class.
         classes_: The classes in sorted order.
 
@@ -74,6 +75,7 @@ class HiddenMarkovFusion(LikelihoodFusion):
 
     models_: list[dict[str, Model]]
     history_: list[dict[str, list[float]]]
+    scales_: dict[str, tuple[np.ndarray, np.ndarray]]
 
     def __init__(
         self,
@@ -109,6 +111,8 @@ class HiddenMarkovFusion(LikelihoodFusion):
                     f"HiddenMarkovFusion needs every modality on some row of every class, but no row of {never.tolist()[:5]} has {name!r}."
                 )
         sequences, rng = row_sequences(data, self.modalities_), generator(self.random_state)
+        plain = [name for name in sequences.frames if name not in (self.emissions or {})]
+        self.scales_ = {name: mean_and_scale(sequences.frames[name]) for name in plain}
         self.models_, self.history_ = [], []
         for k in range(len(self.classes_)):
             mine = self._blocks(sequences.some(np.flatnonzero(codes == k)))
@@ -151,7 +155,10 @@ class HiddenMarkovFusion(LikelihoodFusion):
         streams: dict[str, Ragged] = {}
         for name, x in sequences.frames.items():
             values = x
-            if isinstance(self._emission(name), Categorical):
+            if name in self.scales_:
+                mean, scale = self.scales_[name]
+                values = (x - mean) / scale
+            elif isinstance(self._emission(name), Categorical):
                 values = np.where(np.isnan(x), -1, x).astype(np.int64)
             streams[name] = Ragged(values, sequences.offsets)
         if self.coupling == "independent":
@@ -161,9 +168,16 @@ class HiddenMarkovFusion(LikelihoodFusion):
     # --- using ------------------------------------------------------------------------------------------------------
 
     def _log_given_class(self, data: Modalities) -> Float[np.ndarray, "n k"]:
-        blocks = self._blocks(row_sequences(data, self.modalities_))
+        sequences = row_sequences(data, self.modalities_)
+        blocks, units = self._blocks(sequences), np.zeros(len(data))
+        for name, (
+            _,
+            scale,
+        ) in self.scales_.items():  # densities per unit of the data, not of the standardised features
+            if name in data:
+                units -= np.where(data[name].present, sequences.lengths, 0) * np.log(scale).sum()
         each = [
-            sum((models[block].log_likelihood(given) for block, given in blocks.items()), np.zeros(len(data)))
+            sum((models[block].log_likelihood(given) for block, given in blocks.items()), units)
             for models in self.models_
         ]
         return np.asarray(np.maximum(np.stack(each, axis=1), LEAST))

@@ -17,7 +17,7 @@ from polymodal.core.ragged import Ragged, array_of_rows
 from polymodal.core.requirements import Requirements
 from polymodal.core.target import Target
 from polymodal.core.typing import Float, Int, Shaped
-from polymodal.fusion._row_sequences import STEPWISE, RowSequences, row_sequences
+from polymodal.fusion._row_sequences import STEPWISE, RowSequences, mean_and_scale, row_sequences
 
 Unaries = Float[np.ndarray, "t k"]
 Transitions = Float[np.ndarray, "k k"]
@@ -105,7 +105,8 @@ class ConditionalRandomField(Predictor, Fusion):
     `predict_proba` and `transform` the expected share of each label among the steps of a row.
 
     Args:
-        reg: Penalty reg / 2 times the squares of all W, a and T, > 0.
+        reg: Penalty reg / 2 times the squares of all W and a, > 0.
+        transition_reg: The same of T, > 0. T has few numbers, which all steps speak for: it needs less.
         transitions: Whether neighbouring labels depend on each other; without, T = 0.
         max_iter: Most steps of L-BFGS.
 
@@ -137,8 +138,16 @@ class ConditionalRandomField(Predictor, Fusion):
     absence_: dict[str, np.ndarray]
     scales_: dict[str, tuple[np.ndarray, np.ndarray]]
 
-    def __init__(self, reg: float = 1.0, *, transitions: bool = True, max_iter: int = 500) -> None:
+    def __init__(
+        self,
+        reg: float = 1.0,
+        *,
+        transition_reg: float = 1.0,
+        transitions: bool = True,
+        max_iter: int = 500,
+    ) -> None:
         self.reg = reg
+        self.transition_reg = transition_reg
         self.transitions = transitions
         self.max_iter = max_iter
 
@@ -149,8 +158,9 @@ class ConditionalRandomField(Predictor, Fusion):
     # --- learning ---------------------------------------------------------------------------------------------------
 
     def _fit(self, data: Modalities, y: np.ndarray | None) -> None:
-        if not self.reg > 0:
-            raise ConfigError(f"reg must be a penalty > 0, got {self.reg!r}.")
+        for name in ("reg", "transition_reg"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be a penalty > 0, got {getattr(self, name)!r}.")
         self._check_some_present(data)
         given = self._required(y, "fit")
         sequences = row_sequences(data, self.modalities_)
@@ -158,7 +168,7 @@ class ConditionalRandomField(Predictor, Fusion):
         self._take_target(Target.of(labels, "classification"))
         self.flat_ = bool(given.ndim == 1 and given.dtype != object)
         names = sorted(sequences.frames)
-        self.scales_ = {name: _scale(sequences.frames[name]) for name in names}
+        self.scales_ = {name: mean_and_scale(sequences.frames[name]) for name in names}
         self._climb(self._design(sequences, names), self._target.encode(labels), sequences.offsets, names)
 
     def _climb(self, x: np.ndarray, codes: np.ndarray, offsets: np.ndarray, names: list[str]) -> None:
@@ -172,8 +182,8 @@ class ConditionalRandomField(Predictor, Fusion):
         def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
             W, b, T = parts(theta)
             loss, (of_W, of_b, of_T) = negative_log_likelihood(W, b, T, x, codes, offsets)
-            loss += self.reg / 2 * float((W**2).sum() + (T**2).sum())
-            of_T = of_T + self.reg * T if self.transitions else np.zeros_like(T)
+            loss += self.reg / 2 * float((W**2).sum()) + self.transition_reg / 2 * float((T**2).sum())
+            of_T = of_T + self.transition_reg * T if self.transitions else np.zeros_like(T)
             gradient = np.concatenate([(of_W + self.reg * W).ravel(), of_b, of_T.ravel()])
             return loss / steps, gradient / steps
 
@@ -277,9 +287,3 @@ def step_labels(y: Shaped[np.ndarray, "n ..."], lengths: Int[np.ndarray, " n"]) 
             f"({len(wrong)} rows so). Give a list of label arrays, one per row."
         )
     return np.concatenate(parts)
-
-
-def _scale(frames: Float[np.ndarray, "t d"]) -> tuple[np.ndarray, np.ndarray]:
-    seen = frames[~np.isnan(frames[:, 0])]
-    mean, scale = seen.mean(axis=0), seen.std(axis=0)
-    return mean, np.where(scale > 1e-12 * np.maximum(1.0, np.abs(mean)), scale, 1.0)

@@ -28,6 +28,7 @@ PARTS = (
     "search",
     "tensor_fusion",
     "vit",
+    "mkl",
     "broja",
     "ksg",
     "import_time",
@@ -44,7 +45,7 @@ PEERLESS = {
 ENVIRONMENTS = {
     "POLYMODAL_BENCH_PYTHON": (
         ".venv-bench",
-        ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python", "POT", "geomloss"],
+        ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python", "POT", "geomloss", "MKLpy"],
     ),
     "POLYMODAL_BENCH_AEON_PYTHON": (".venv-bench-aeon", ["aeon"]),  # wants another numpy
     "POLYMODAL_BENCH_DIT_PYTHON": (".venv-bench-dit", ["dit", "cvxpy"]),

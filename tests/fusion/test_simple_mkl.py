@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from polymodal.core.errors import ConfigError, ConvergenceWarning
 from polymodal.fusion import SimpleMKL
 from polymodal.fusion._kernel_machines import combine, quadratics, ridge_regression, support_vectors
-from polymodal.fusion._simple_mkl import reduced_direction, simple_weights
+from polymodal.fusion._simple_mkl import lowest_on_simplex, simple_weights, updated
 from polymodal.similarity import RBF
 from polymodal.similarity._gram import centred
 
@@ -126,10 +126,28 @@ def test_one_kernel_needs_no_step(rng):
     assert len(path) == 1
 
 
-def test_the_direction_keeps_to_the_simplex(rng):
-    d = np.array([0.0, 0.0, 0.3, 0.7])
-    direction = reduced_direction(d, np.array([1.0, -1.0, 0.5, 0.0]))
-    np.testing.assert_allclose(direction, [0.0, 1.0, -0.5, -0.5])  # the first would fall below 0
+def test_the_model_is_minimised_over_the_simplex(rng):
+    np.testing.assert_allclose(lowest_on_simplex(np.eye(2), np.array([0.0, 0.5])), [0.75, 0.25], atol=1e-6)
+    np.testing.assert_allclose(lowest_on_simplex(np.eye(2), np.array([5.0, -9.0])), [0.0, 1.0], atol=1e-6)
+    root = rng.standard_normal((5, 5))
+    B, c = root @ root.T + 0.1 * np.eye(5), rng.standard_normal(5)
+    theirs = minimize(
+        lambda x: c @ x + 0.5 * x @ B @ x,
+        np.full(5, 0.2),
+        jac=lambda x: c + B @ x,
+        bounds=[(0, 1)] * 5,
+        constraints={"type": "eq", "fun": lambda x: x.sum() - 1, "jac": np.ones_like},
+        options={"ftol": 1e-14},
+    )
+    np.testing.assert_allclose(lowest_on_simplex(B, c), theirs.x, atol=1e-5)
+
+
+def test_curvature_is_learned(rng):
+    root = rng.standard_normal((4, 4))
+    H, step = root @ root.T + np.eye(4), rng.standard_normal(4)
+    np.testing.assert_allclose(updated(np.eye(4), step, H @ step) @ step, H @ step)
+    against = updated(np.eye(4), step, -step)  # no curvature seen: damped
+    assert np.linalg.eigvalsh(against).min() > 0
 
 
 def test_too_few_steps_are_said(rng):

@@ -64,8 +64,7 @@ def target_norm(Y: Float[np.ndarray, "n o"]) -> float:
 
 def equal_weights(kernels: Kernels, Y: Float[np.ndarray, "n o"]) -> KernelWeights:
     """1 / M each, of the kernels that vary; `objective` is the centred alignment of their sum."""
-    varies = np.array([bool(kernels[place].any()) for place in range(len(kernels))])
-    return _aligned(kernels, Y, varies.astype(float))
+    return _aligned(kernels, Y, equal_shares(kernels))
 
 
 def independent_alignment(kernels: Kernels, Y: Float[np.ndarray, "n o"]) -> KernelWeights:
@@ -164,6 +163,11 @@ def easy_weights(kernels: Kernels, Y: Float[np.ndarray, "n o"], *, reg: float = 
         signed[:, o] = coefficients * 2 / np.abs(coefficients).sum()
     objective = float(np.einsum("io,io->", signed, total @ signed))
     return KernelWeights(on_simplex(quadratics(kernels, signed)), objective)
+
+
+def equal_shares(kernels: Kernels) -> Float[np.ndarray, " m"]:
+    """Equal weights of the kernels that are not 0."""
+    return on_simplex(np.array([float(kernels[place].any()) for place in range(len(kernels))]))
 
 
 def on_simplex(raw: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

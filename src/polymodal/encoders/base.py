@@ -43,6 +43,10 @@ class EncoderModule(nn.Module):
         vectors: Tensor = self(batch)
         return vectors[:, None], torch.ones(len(vectors), 1, dtype=torch.bool, device=vectors.device)
 
+    def token_seconds(self, batch: Any) -> Float[Tensor, " u"] | None:
+        """Seconds from one token to the next, of each collated value; None where tokens lie on no clock."""
+        return None
+
     def keep_tokens(self) -> None:
         """Drop the layers that `tokens` does not use, so that all that is left trains; `forward` works no longer."""
 

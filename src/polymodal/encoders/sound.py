@@ -122,6 +122,11 @@ class SoundModule(PooledModule):
             x = block(x, mask)
         return self.norm(x), mask
 
+    def token_seconds(self, batch: Any) -> Tensor:
+        """Two hops: a token is a pair of frames."""
+        frames: Tensor = batch["frames"]
+        return frames.new_full((len(frames),), 2 * self._spectrogram.hop / self._spectrogram.rate)
+
 
 @dataclass(frozen=True)
 class SoundEncoder:

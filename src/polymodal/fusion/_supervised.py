@@ -85,6 +85,10 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
     def _embedding_dim(self, n_modalities: int) -> int:
         """Size of each encoder's vectors."""
 
+    def _recipes(self, data: Modalities) -> Mapping[str, Encoder] | None:
+        """Encoders by name, where they are not those of the kind."""
+        return self.encoders
+
     def _settle(self, data: Modalities) -> None:
         """What is left to set after training, if anything."""
 
@@ -114,7 +118,7 @@ class SupervisedFusion(ScoringPredictor, SavedModule, Fusion):
             raise ConfigError(f"modality_dropout must be a share in [0, 1], got {self.modality_dropout!r}.")
         target = Target.of(y, self.task)
         self._take_target(target)
-        self.encoders_ = choose_encoders(self.encoders, data)
+        self.encoders_ = choose_encoders(self._recipes(data), data)
         self.settings_ = prepare_encoders(self.encoders_, data)
         with seeded(seed):
             return self._build(), target

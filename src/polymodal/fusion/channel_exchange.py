@@ -245,5 +245,9 @@ def batch_normalised(module: nn.Module) -> nn.Module:
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Height, width, channels."""
+    if len(shape) not in (2, 3):
+        raise ModalityError(
+            f"ChannelExchange needs pictures (height, width[, channels]) of one size, got shape {shape}. Give the reader a size."
+        )
     height, width, *channels = shape
     return height, width, channels[0] if channels else 1

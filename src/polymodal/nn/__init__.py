@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
         "Deconvolution2d": "deconvolution",
         "AttentionPool": "pooling",
         "masked_mean": "pooling",
+        "Recurrent": "recurrent",
         "sine_positions": "positions",
         "FourierFeatures": "positions",
         "product_of_experts": "experts",

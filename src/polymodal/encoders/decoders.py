@@ -204,7 +204,7 @@ def decode(module: nn.Module, decoders: Decoders, name: str, codes: np.ndarray) 
     with torch.inference_mode():
         parts = [
             decoders(name, torch.from_numpy(block).to(device)).float().cpu().numpy()
-            for block in np.array_split(codes.astype(np.float32), max(1, len(codes) // 4096))
+            for block in np.array_split(codes.astype(np.float32), max(1, -(-len(codes) // 512)))
         ]
     return decoders.restore(name, np.concatenate(parts))
 

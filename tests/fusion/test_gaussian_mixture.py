@@ -323,3 +323,15 @@ def test_a_constant_modality(rng: np.random.Generator) -> None:
     y = np.tile([0, 1], 10)
     model = GaussianMixtureFusion(2, joint=True).fit({"x": np.ones((20, 2)), "z": y[:, None] + 0.0}, y)
     assert model.score({"x": np.ones((20, 2)), "z": y[:, None] + 0.0}, y) == 1.0
+
+
+def test_a_modality_may_be_called_joint_and_a_class_may_be_one_row(rng: np.random.Generator) -> None:
+    y = np.array([0] + [1] * 9)
+    data = {"joint": rng.normal(size=(10, 2)), "b": rng.normal(size=(10, 1))}
+    for joint in (False, True):
+        model = GaussianMixtureFusion(3, joint=joint).fit(data, y)
+        assert np.isfinite(model.transform(data)).all()
+        assert model.generate(data, "b").shape == (10, 1)
+    apart = GaussianMixtureFusion().fit(data, y)
+    total = np.log(apart.prior_) + sum(apart.evidence(data).values())
+    np.testing.assert_allclose(apart.transform(data), total, atol=1e-10)

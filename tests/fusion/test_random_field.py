@@ -122,6 +122,7 @@ def test_neighbours_help_where_labels_stay() -> None:
     held, truth = sticky(60, 1)
     chained = ConditionalRandomField().fit(data, y)
     alone = ConditionalRandomField(transitions=False).fit(data, y)
+    assert chained.converged_
     assert chained.score(held, truth) > alone.score(held, truth) + 0.08
     assert np.all(
         np.diag(chained.transitions_)
@@ -218,6 +219,18 @@ def test_labels_as_a_ragged_a_matrix_or_a_list(tmp_path) -> None:
     ]
 
 
+def test_lists_in_a_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    data, y = sticky(8, 11)
+    table = pandas.DataFrame({"labels": [own.tolist() for own in y]})
+    model = ConditionalRandomField().fit(data, table["labels"])
+    np.testing.assert_array_equal(
+        model.transform(data), ConditionalRandomField().fit(data, y).transform(data)
+    )
+    with pytest.raises(ModalityError, match="labels of steps"):
+        LateFusion().fit(data, table["labels"])
+
+
 def test_grid_search_splits_sequences() -> None:
     data, y = sticky(16, 6)
     search = GridSearchCV(ConditionalRandomField(), {"reg": [0.1, 10.0]}, cv=2, error_score="raise").fit(
@@ -245,6 +258,8 @@ def test_what_cannot_be_is_refused() -> None:
         ConditionalRandomField().fit(data, [np.zeros(len(own), dtype=int) for own in y])
     with pytest.raises(ModalityError, match="labels of steps"):
         LateFusion().fit(data, y)
+    with pytest.raises(ModalityError, match="missing"):
+        ConditionalRandomField().fit(data, [np.array([None] * len(own)) for own in y])
     with pytest.raises(ModalityError, match="row 1 has 2 steps"):
         step_labels(np.array([1, 2]), np.array([1, 2]))
 

@@ -26,7 +26,7 @@ def resolve_task(y: Shaped[np.ndarray, "n ..."], task: str = "auto") -> KnownTas
     """
     if task not in ("auto", "classification", "regression", "multilabel"):
         raise ModalityError(f"task must be auto, classification, regression or multilabel, got {task!r}.")
-    if y.dtype == object and any(isinstance(v, np.ndarray) for v in y.ravel()):
+    if y.dtype == object and any(isinstance(v, np.ndarray | list | tuple) for v in y.ravel()):
         raise ModalityError(
             "The target holds an array on each row: labels of steps are for methods that label steps "
             "(polymodal.fusion.ConditionalRandomField). This one needs one value per row."

@@ -3,7 +3,7 @@ r"""Generative fusion: a mixture of Gaussians for every class, of each modality 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
@@ -136,6 +136,7 @@ class GaussianMixtureFusion(LikelihoodFusion):
         mixtures_: Modality -> its mixtures, one for each class that has the modality; of the joint model "joint" -> all features in
             order of the names.
         shown_: Modality -> which classes have it on some training row. It says nothing about the others.
+        joint_: Whether the mixtures are joint ones.
         history_: As `mixtures_`: the objective before each step; it never falls.
         prior_: Share of each class.
         classes_: The classes in sorted order.
@@ -155,10 +156,9 @@ class GaussianMixtureFusion(LikelihoodFusion):
         incomplete data via an EM approach.
     """
 
-    requires: ClassVar = LikelihoodFusion.requires
-
     mixtures_: dict[str, GaussianMixture]
     shown_: dict[str, np.ndarray]
+    joint_: bool
     history_: dict[str, list[float]]
 
     def __init__(
@@ -204,7 +204,7 @@ class GaussianMixtureFusion(LikelihoodFusion):
         else:
             codes = self._take_classes(y)
             blocks = self._class_blocks(vectors, codes)
-        rng = generator(self.random_state)
+        rng, self.joint_ = generator(self.random_state), self.joint
         self.mixtures_, self.shown_, self.history_ = {}, {}, {}
         for name, (x, rows) in blocks.items():
             shown, states = np.unique(codes[rows], return_inverse=True)
@@ -284,7 +284,7 @@ class GaussianMixtureFusion(LikelihoodFusion):
 
     def _log_given_class(self, data: Modalities) -> Float[np.ndarray, "n k"]:
         vectors = as_vectors(self._vectorizer, data)
-        if JOINT in self.mixtures_:
+        if self.joint_:
             return self._log_joint(vectors)
         total = np.zeros((len(data), len(self.prior_)))
         for name in sorted(vectors.names):
@@ -296,7 +296,7 @@ class GaussianMixtureFusion(LikelihoodFusion):
 
     def _log_given_one(self, name: str, vectors: Modalities) -> Float[np.ndarray, "n k"]:
         """Log p(x_m | y) on the rows that have the modality."""
-        if JOINT in self.mixtures_:
+        if self.joint_:
             has = vectors.select(name)[vectors[name].present]
             return self._log_joint(has)
         x = np.asarray(vectors[name].observed(), dtype=float)
@@ -340,7 +340,7 @@ class GaussianMixtureFusion(LikelihoodFusion):
         if len(known.names) < 2 and target in known:
             raise ModalityError(f"generate needs a modality other than {target!r} to go by.")
         known = self._ready(known.drop(target) if target in known else known)
-        if JOINT in self.mixtures_:
+        if self.joint_:
             x = self._side_by_side(as_vectors(self._vectorizer, known), len(self._target.mean))
             return conditional_mean(self.mixtures_[JOINT], x, self._places()[target], self.prior_)
         mixtures, shown = self.mixtures_[target], self.shown_[target]

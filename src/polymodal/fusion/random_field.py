@@ -10,7 +10,7 @@ import numpy as np
 
 from polymodal.alignment._markov_chain import Chain
 from polymodal.core.errors import ConfigError, ModalityError
-from polymodal.core.estimator import Estimator, Fusion
+from polymodal.core.estimator import Estimator, Fusion, check_target
 from polymodal.core.modalities import Modalities
 from polymodal.core.predictor import Predictor
 from polymodal.core.ragged import Ragged, array_of_rows
@@ -118,6 +118,7 @@ class ConditionalRandomField(Predictor, Fusion):
         scales_: Modality -> mean and standard deviation of each feature over all training steps.
         classes_: The labels in sorted order.
         loss_: Penalised negative log-likelihood reached, nats a step.
+        converged_: Whether L-BFGS ended before `max_iter`.
 
     Complexity:
         A step of the fit is O(all steps x labels x (features + labels)).
@@ -195,7 +196,7 @@ class ConditionalRandomField(Predictor, Fusion):
             options={"maxiter": self.max_iter, "maxfun": 2 * self.max_iter, "ftol": 1e-14, "gtol": 1e-7},
         )
         W, self.bias_, self.transitions_ = (np.array(p) for p in parts(found.x))
-        self.loss_ = float(found.fun)
+        self.loss_, self.converged_ = float(found.fun), bool(found.success)
         widths = [self.scales_[name][0].size for name in names]
         blocks = np.split(W, np.cumsum(widths))
         self.weights_ = dict(zip(names, blocks, strict=False))
@@ -286,4 +287,4 @@ def step_labels(y: Shaped[np.ndarray, "n ..."], lengths: Int[np.ndarray, " n"]) 
             f"y needs one label for each step of a row, but row {i} has {lengths[i]} steps and labels of shape {parts[i].shape} "
             f"({len(wrong)} rows so). Give a list of label arrays, one per row."
         )
-    return np.concatenate(parts)
+    return check_target(np.concatenate(parts))

@@ -335,3 +335,37 @@ def test_a_modality_may_be_called_joint_and_a_class_may_be_one_row(rng: np.rando
     apart = GaussianMixtureFusion().fit(data, y)
     total = np.log(apart.prior_) + sum(apart.evidence(data).values())
     np.testing.assert_allclose(apart.transform(data), total, atol=1e-10)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_with_known_parameters_the_posterior_is_the_analytic_one(joint: bool) -> None:
+    data, y = drawn(60, 8)
+    model = GaussianMixtureFusion(joint=joint, covariance="full").fit(data, y)
+    blocks = {name: (MEANS[name], np.stack([SPREADS[name]] * 3)) for name in ("image", "sound")}
+    if joint:
+        S = np.zeros((3, 3, 3))
+        S[:, :1, :1], S[:, 1:, 1:] = SPREADS["image"], SPREADS["sound"]
+        blocks = {"joint": (np.hstack([MEANS["image"], MEANS["sound"]]), S)}
+    model.prior_ = PRIOR
+    for name, (means, covariances) in blocks.items():
+        known = Gaussian("full", means=means, covariances=covariances)
+        model.mixtures_[name] = GaussianMixture(1, "full", weights=np.ones((3, 1)), components=known)
+    some = data.without("sound", slice(0, 20)).without("image", slice(20, 40))
+    np.testing.assert_allclose(model.predict_proba(some), true_posterior(some), atol=1e-12)
+
+
+def test_a_second_block_missing_on_some_rows_has_a_closed_form(rng: np.random.Generator) -> None:
+    """Anderson 1957: a from all rows, b given a from the rows that have it."""
+    a = rng.normal(size=(80, 1))
+    b = 0.7 * a + 0.5 * rng.normal(size=(80, 1)) + 2
+    has = a[:, 0] < 0.4
+    x = np.hstack([a, np.where(has[:, None], b, np.nan)])
+    recipe = GaussianMixture(1, "full", 1e-12)
+    found, history = fit_mixtures(x, np.zeros(80, dtype=np.int64), recipe, max_iter=500)
+    slope, intercept = np.polyfit(a[has, 0], b[has, 0], 1)
+    residual = (b[has, 0] - slope * a[has, 0] - intercept).var()
+    mean = np.array([a.mean(), intercept + slope * a.mean()])
+    S = np.array([[a.var(), slope * a.var()], [slope * a.var(), residual + slope**2 * a.var()]])
+    np.testing.assert_allclose(found.components.means[0], mean, atol=2e-3)
+    np.testing.assert_allclose(found.components.covariances[0], S, atol=2e-3)
+    assert np.all(np.diff(history) > -1e-9)

@@ -9,17 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.core.errors import ConfigError
-from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.task import Task
-from polymodal.core.typing import Bool, Float, Int, Kind
+from polymodal.core.typing import Bool, Float, Int
 from polymodal.encoders.base import Encoder
-from polymodal.encoders.picture import ConvEncoder
-from polymodal.encoders.steps import StepEncoder
-from polymodal.encoders.text import BagOfTokensEncoder
 from polymodal.fusion._inputs import hide_at_random
+from polymodal.fusion._steps import StepFusion
 from polymodal.fusion._supervised import FusionNetwork
-from polymodal.fusion._tokens import TokenFusion, TokenLayer, TokenNetwork, fill_absent_tokens
+from polymodal.fusion._tokens import TokenLayer, TokenNetwork, fill_absent_tokens
 from polymodal.nn.recurrent import Cell, Recurrent, front_steps
 from polymodal.training.batches import Batch
 from polymodal.training.options import Training
@@ -185,7 +182,7 @@ class RecurrentNetwork(TokenNetwork):
         return found
 
 
-class RecurrentFusion(TokenFusion):
+class RecurrentFusion(StepFusion):
     r"""Learn recurrent networks over sequences of any lengths and rates, joined at each step or at the end.
 
     Sequences are read step by step (`StepEncoder`), sounds as convolved frames of their spectrogram (`SoundEncoder`), steps
@@ -259,15 +256,6 @@ class RecurrentFusion(TokenFusion):
             cls(3, cell="lstm", fuse="end", bidirectional=True, training=options, random_state=0),
         ]
 
-    def _recipes(self, data: Modalities) -> Mapping[str, Encoder]:
-        by_kind: dict[Kind, Encoder] = {
-            "sequence": StepEncoder(),
-            "text": BagOfTokensEncoder(),
-            "grid": ConvEncoder(pool=1),
-        }
-        usual = {name: by_kind[column.kind] for name, column in data.items() if column.kind in by_kind}
-        return {**usual, **(self.encoders or {})}
-
     def _make_layer(self, dims: Mapping[str, int]) -> nn.Module:
         return RecurrentLayer(
             dims,
@@ -276,6 +264,3 @@ class RecurrentFusion(TokenFusion):
             fuse=self.fuse,
             bidirectional=self.bidirectional,
         )
-
-    def _embedding_dim(self, n_modalities: int) -> int:
-        return self.n_components

@@ -13,9 +13,10 @@ from polymodal.core.errors import ModalityError, suggest
 from polymodal.core.modalities import Modalities, Modality
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Bool, Float, Int
-from polymodal.encoders.decoders import Decoders, decodable
+from polymodal.encoders.decoders import Decoders, prepare_decoders
 from polymodal.fission._learned import FissionModule, LearnedFission
 from polymodal.nn.towers import EncodedColumn, Towers
+from polymodal.objectives.likelihoods import GaussianLikelihood
 
 
 class GenerativeModule(FissionModule):
@@ -25,21 +26,10 @@ class GenerativeModule(FissionModule):
         super().__init__()
         self.towers, self.decoders = towers, decoders
 
-    def read_out(
-        self, name: str, shared: Float[Tensor, "n k"], private: Float[Tensor, "n q"]
-    ) -> Float[Tensor, "n d"]:
-        """Standardised features of one modality, as far as the parts tell."""
-        features: Tensor = self.decoders(name, torch.cat([shared, private], dim=1)).float()
-        return features
-
-
-def standardised(column: EncodedColumn) -> Float[Tensor, "n d"]:
-    """The features of each row of a batch; zeros where it lacks the modality."""
-    present = column.present
-    if not bool(present.any()):
-        return torch.zeros((len(present), 1), device=present.device)
-    values = column.values.index_select(0, column.index.clamp_min(0))
-    return values.masked_fill(~present[:, None], 0.0)  # type: ignore[no-any-return]
+    def read_out(self, name: str, shared: Float[Tensor, "n k"], private: Float[Tensor, "n q"]) -> Tensor:
+        """Standardised values of one modality (n, ...), as far as the parts tell."""
+        made: Tensor = self.decoders(name, torch.cat([shared, private], dim=1))
+        return made
 
 
 def squared_errors(
@@ -49,9 +39,10 @@ def squared_errors(
     private: Float[Tensor, "n q"],
     column: EncodedColumn,
 ) -> Float[Tensor, " n"]:
-    """Squared error of each row's standardised features; 0 where it lacks the modality."""
-    made = module.read_out(name, shared, private)
-    return (made - standardised(column)).masked_fill(~column.present[:, None], 0.0).square().sum(dim=1)
+    """Squared error of each row's standardised values; 0 where it lacks the modality."""
+    decoder = module.decoders[name]
+    errors = decoder.errors(module.read_out(name, shared, private), decoder.targets(column))
+    return torch.where(column.present, errors, 0.0)
 
 
 def cross_errors(
@@ -77,7 +68,7 @@ def cross_errors(
     count = torch.stack([columns[name].present for name in names]).sum(dim=0).clamp_min(1)
     total = torch.zeros(len(shared), device=shared.device)
     for name in names:
-        size = len(module.decoders.means[name])
+        size = module.decoders.sizes[name]
         total = total + squared_errors(module, name, shared, private[name], columns[name]) / size
         for source in names if cross else ():
             here = columns[source].present
@@ -89,16 +80,17 @@ def cross_errors(
 class GenerativeFission(LearnedFission):
     """Base of fissions whose parts make the modalities again. A method writes `_make_module`, `_make_loss` and `_score`.
 
-    A part that a row lacks counts as zeros, the middle of its prior.
+    Modalities are vectors, and pictures of one size. A part that a row lacks counts as zeros, the middle of its prior.
     """
 
     requires: ClassVar[Requirements] = Requirements(
-        min_modalities=2, kinds=frozenset({"vector"}), missing=True
+        min_modalities=2, kinds=frozenset({"vector", "grid"}), missing=True
     )
 
     module_: GenerativeModule
+    decoder_settings_: dict[str, dict[str, Any]]
 
-    def generate(self, data: Modalities | Mapping[str, Any], *, target: str) -> Float[np.ndarray, "n d"]:
+    def generate(self, data: Modalities | Mapping[str, Any], *, target: str) -> Float[np.ndarray, "n ..."]:
         """`target` as each row's parts say, in the units of the data.
 
         Its private part is that of the row where `data` hold the modality, zeros elsewhere.
@@ -168,7 +160,7 @@ class GenerativeFission(LearnedFission):
         return np.asarray(parts["shared"].values()), private
 
     def _make(self, name: str, shared: np.ndarray, private: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Features of one modality, in the units of the data, as float64."""
+        """Values of one modality, in the units of the data, as float64."""
         module = self.module_.eval()
         device = next(module.parameters()).device
         with torch.inference_mode():
@@ -178,19 +170,19 @@ class GenerativeFission(LearnedFission):
                 )
                 .cpu()
                 .numpy()
-                for rows in np.array_split(np.arange(len(shared)), max(1, -(-len(shared) // 4096)))
+                for rows in np.array_split(np.arange(len(shared)), max(1, -(-len(shared) // 512)))
             ]
         return module.decoders.restore(name, np.concatenate(made))
 
+    def _prepare(self, data: Modalities) -> None:
+        super()._prepare(data)
+        plain = dict.fromkeys(
+            self.encoders_, GaussianLikelihood(scale=1.0)
+        )  # squared errors of standardised values
+        self.decoder_settings_ = prepare_decoders(self.encoders_, data, plain, method=type(self).__name__)
+
     def _make_decoders(self) -> Decoders:
-        recipes = decodable(self.encoders_)
-        others = sorted(set(self.encoders_) - set(recipes))
-        if others:
-            raise ModalityError(
-                f"{type(self).__name__} makes vectors again, with decoders like the MLPEncoder of each modality; {others} have other "
-                "encoders. Leave them out of encoders=."
-            )
-        return Decoders(recipes, self.settings_, self.n_shared + self.n_private)
+        return Decoders(self.encoders_, self.decoder_settings_, self.n_shared + self.n_private)
 
     def _explained(self, data: Modalities) -> float:
         """Share of the standardised variance that each row's own parts rebuild, averaged over the modalities that are there."""

@@ -103,6 +103,10 @@ class LearnedFission(SavedModule, Fission):
         """The encoder of each modality: the user's, or the usual one of its kind."""
         return choose_encoders(self.encoders, data)
 
+    def _prepare(self, data: Modalities) -> None:
+        """Learn from the training rows what modules are built with."""
+        self.settings_ = prepare_encoders(self.encoders_, data)
+
     def _select(self, data: Modalities) -> Bool[np.ndarray, " n"]:
         """The rows that training sees: those that have some modality."""
         some: np.ndarray = np.logical_or.reduce(list(data.present.values()))
@@ -132,7 +136,7 @@ class LearnedFission(SavedModule, Fission):
         rows = data.select(*sorted(data.names))[kept]
         target = None if y is None else self._encode_target(y[kept])
         self.encoders_ = self._recipes(rows)
-        self.settings_ = prepare_encoders(self.encoders_, rows)
+        self._prepare(rows)
         with seeded(self.random_state) as seed:
             module = self._build()
         self.history_ = train(

@@ -78,7 +78,7 @@ class AdversarialAutoencoder(GenerativeFission):
     Args:
         n_shared: Dimensions of the shared code.
         n_private: Dimensions of each private code.
-        encoders: Name -> `MLPEncoder`; a decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder of a vector or a picture; its decoder is as wide (and, of a vector, as deep).
         adversary: lambda >= 0, weight of the encoders' side of the game.
         cross: c >= 0, weight of rebuilding all modalities from one's shared code.
         training: How to train.
@@ -88,10 +88,11 @@ class AdversarialAutoencoder(GenerativeFission):
         module_: Encoders, decoders and discriminator on the CPU.
         encoders_: Name -> recipe used.
         settings_: Name -> mean and scale of the features.
+        decoder_settings_: Name -> what the decoder needs.
         history_: Losses per epoch, the discriminator's included: they need not fall.
 
     Raises:
-        ModalityError: an encoder that is no `MLPEncoder`, or a modality called "shared".
+        ModalityError: an encoder whose values cannot be made again, or a modality called "shared".
         ConfigError: a parameter out of range.
 
     Relations:

@@ -61,10 +61,8 @@ class FactorisedModule(GenerativeModule):
         logits: Tensor = self.head(self.label_generator(shared))
         return logits
 
-    def read_out(
-        self, name: str, shared: Float[Tensor, "n k"], private: Float[Tensor, "n q"]
-    ) -> Float[Tensor, "n d"]:
-        """Standardised features of one modality, from its generators and decoder."""
+    def read_out(self, name: str, shared: Float[Tensor, "n k"], private: Float[Tensor, "n q"]) -> Tensor:
+        """Standardised values of one modality, from its generators and decoder."""
         own = self.private_generators[self.towers.names.index(name)](private)
         return super().read_out(name, self.label_generator(shared), own)
 
@@ -106,7 +104,7 @@ class FactorisedFission(ScoringPredictor, GenerativeFission):
     Args:
         n_shared: Dimensions of the label factor.
         n_private: Dimensions of each private factor.
-        encoders: Name -> `MLPEncoder`; a decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder of a vector or a picture; its decoder is as wide (and, of a vector, as deep).
         reconstruction: lambda >= 0.
         matching: gamma >= 0.
         training: How to train.
@@ -118,12 +116,13 @@ class FactorisedFission(ScoringPredictor, GenerativeFission):
         module_: Encoders, generators, decoders and head on the CPU.
         encoders_: Name -> recipe used.
         settings_: Name -> mean and scale of the features.
+        decoder_settings_: Name -> what the decoder needs.
         history_: Losses per epoch.
         classes_: The classes, sorted, or the columns of labels; not there for quantities.
         task_: The task that was learned.
 
     Raises:
-        ModalityError: an encoder that is no `MLPEncoder`, a modality called "shared", or a target of a single class.
+        ModalityError: an encoder whose values cannot be made again, a modality called "shared", or a target of a single class.
         ConfigError: a parameter out of range.
 
     Relations:
@@ -134,7 +133,9 @@ class FactorisedFission(ScoringPredictor, GenerativeFission):
         Tsai, Liang, Zadeh, Morency and Salakhutdinov 2019, "Learning factorized multimodal representations".
     """
 
-    requires = Requirements(min_modalities=2, kinds=frozenset({"vector"}), missing=True, target="required")
+    requires = Requirements(
+        min_modalities=2, kinds=frozenset({"vector", "grid"}), missing=True, target="required"
+    )
 
     module_: FactorisedModule
 

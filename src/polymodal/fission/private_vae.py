@@ -83,7 +83,7 @@ def row_bounds(
     seen: tuple[str, ...],
     beta: float,
 ) -> tuple[Float[Tensor, " n"], dict[str, Tensor]]:
-    r"""The bound on each row's log density (of standardised features, in nats), from one draw, and the draws.
+    r"""The bound on each row's log density (of standardised values, in nats), from one draw, and the draws.
 
     $$ \sum_m \log p(x_m | s, p_m) - \beta \, KL(q(s | x_{seen}), N) - \beta \sum_m KL(q(p_m | x_m), N) $$
 
@@ -104,7 +104,7 @@ def row_bounds(
         draws[name] = draw_normal(own_mean, own_spread)
         errors = squared_errors(module, name, draws["shared"], draws[name], columns[name])
         noise = module.noise(name)
-        size = len(module.decoders.means[name])
+        size = module.decoders.sizes[name]
         likelihood = -0.5 * (errors * (-noise).exp() + size * (noise + math.log(2 * math.pi)))
         own = likelihood - beta * normal_divergence(own_mean, own_spread)
         bound = bound + torch.where(here, own, 0.0)
@@ -118,7 +118,7 @@ def private_vae_loss(
     found = module.posterior(batch.columns)
     names = tuple(sorted(found.shared))
     bounds, draws = row_bounds(module, batch.columns, found, names, beta)
-    features = sum(len(mean) for mean in module.decoders.means.values())
+    features = sum(module.decoders.sizes.values())
     loss = -bounds.mean()
     if cross:
         count = torch.stack([found.present[name] for name in names]).sum(dim=0).clamp_min(1)
@@ -152,7 +152,7 @@ class PrivateVAE(GenerativeFission):
     Args:
         n_shared: Dimensions of the shared part.
         n_private: Dimensions of each private part.
-        encoders: Name -> `MLPEncoder`; a decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder of a vector or a picture; its decoder is as wide (and, of a vector, as deep).
         beta: Weight of the divergences, >= 0; above 1 is a beta-VAE, and then the loss bounds nothing.
         total_correlation: gamma >= 0, weight of the total correlation of all latents on rows that have every modality: the beta of
             beta-TCVAE, less 1.
@@ -164,10 +164,11 @@ class PrivateVAE(GenerativeFission):
         module_: Encoders, decoders and noise on the CPU.
         encoders_: Name -> recipe used.
         settings_: Name -> mean and scale of the features.
+        decoder_settings_: Name -> what the decoder needs.
         history_: Losses per epoch.
 
     Raises:
-        ModalityError: an encoder that is no `MLPEncoder`, or a modality called "shared".
+        ModalityError: an encoder whose values cannot be made again, or a modality called "shared".
         ConfigError: a parameter out of range.
 
     Relations:
@@ -230,7 +231,7 @@ class PrivateVAE(GenerativeFission):
         with seeded(random_state):
             found = self._infer(frame, mean).get("bound", np.zeros(0)).astype(np.float64)
         for name, column in frame.items():
-            found -= column.present * np.log(self.module_.decoders.scales[name]).sum()
+            found -= column.present * self.module_.decoders[name].log_units
         return found
 
     def _score(self, data: Modalities, y: np.ndarray | None) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,8 @@ import numpy as np
 from polymodal.core.errors import ConfigError, DataError, suggest
 from polymodal.core.files import AUDIO_SUFFIXES, AudioReader
 from polymodal.core.ragged import Ragged
-from polymodal.core.typing import Float, Num
+from polymodal.core.typing import Float
+from polymodal.datasets.readers_arrays import load_arrays
 from polymodal.datasets.readers_tables import TABLE_SUFFIXES, read_table
 
 BANDS = 32
@@ -265,7 +265,7 @@ def _times(
 
 
 def _read_array(path: Path, wanted: str | None) -> Signal:
-    arrays = _load(path)
+    arrays = load_arrays(path)
     found = {
         name: value for name, value in arrays.items() if value.ndim in (1, 2) and value.dtype.kind in "fiub"
     }
@@ -297,23 +297,6 @@ def _read_array(path: Path, wanted: str | None) -> Signal:
     seconds = None if rate is None else np.arange(len(frames)) / rate
     note = f"{path.name}: {len(frames):,} frames of {frames.shape[1]} features" + (f", {rate:.6g} per second" if rate else "")  # fmt: skip
     return Signal(str(path), "numbers", frames, features, seconds, rate, (note,))
-
-
-def _load(path: Path) -> dict[str, Num[np.ndarray, "..."] | Any]:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {path.stem: loaded}
-            return {key: loaded[key] for key in loaded.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise DataError(
-                f"{path} needs plain arrays and holds Python objects (or is no NumPy file), which are never unpickled. Save numbers."
-            ) from None
-        raise DataError(
-            f"{path} cannot be read as a NumPy file ({error}). It may be cut short: save it again."
-        ) from None
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------

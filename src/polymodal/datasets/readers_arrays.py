@@ -38,7 +38,10 @@ def read_arrays(
     Raises:
         DataError: a damaged file, Python objects inside, an unknown key, or arrays of different lengths.
     """
-    arrays = _load(path)
+    arrays = {
+        name: a if a.ndim > 1 or path.suffix.lower() != ".npy" else a.reshape(-1, 1)
+        for name, a in load_arrays(path).items()
+    }
     columns, plain = _own_columns(arrays, path, nan)
     metadata = {k.removeprefix("metadata."): v for k, v in plain.items() if k.startswith("metadata.")}
     plain = {k: v for k, v in plain.items() if not k.startswith("metadata.")}
@@ -83,27 +86,36 @@ def read_arrays(
     return Dataset(Modalities(built, ids=ids), flat, name=path.stem, description="\n".join(notes))
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Name -> array of a `.npz` file, or the one array of a `.npy` file (mapped, not read) under the file's own name.
+
+    Raises:
+        DataError: no file, an empty or damaged one, or Python objects inside.
+    """
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty (0 bytes). Save it again with numpy.savez.")
         if path.suffix.lower() == ".npy":
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            return {path.stem: array if array.ndim > 1 else array.reshape(-1, 1)}
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False)}
+        with path.open("rb") as file:  # np.load leaves a damaged file open
+            loaded = np.load(file, allow_pickle=False)
+            return (
+                {path.stem: loaded}
+                if isinstance(loaded, np.ndarray)
+                else {k: loaded[k] for k in loaded.files}
+            )
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. Check the path.") from None
     except DataError:
         raise
-    except ValueError as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
+    except (ValueError, zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+        if isinstance(error, ValueError) and (
+            "pickle" in str(error).lower() or "object" in str(error).lower()
+        ):
             raise DataError(
                 f"{path} needs plain arrays and holds Python objects (or is no NumPy file), which are never unpickled. "
                 "Save numbers and fixed-length strings: array.astype(str)."
             ) from None
-        raise DataError(f"{path} cannot be read as a NumPy file ({error}). Save it again.") from None
-    except (zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
         raise DataError(
             f"{path} cannot be read as a NumPy file ({error}). It may be cut short: save it again."
         ) from None

@@ -69,3 +69,24 @@ def test_what_an_interval_allows_to_say():
     assert Difference("r", -0.1, -0.2, -0.01).verdict == "worse"
     assert Difference("r", 0.1, -0.01, 0.2).verdict == "no difference shown"
     assert str(Difference("r", 0.1, -0.01, 0.2)) == "+0.100 [-0.010, +0.200]"
+
+
+def test_splits_that_agree_by_accident_are_no_certainty():
+    """Two splits with the same difference on 40 rows each: the rows themselves say how little that means."""
+    assert corrected_interval(np.array([0.1, 0.1]), 0.5) == (pytest.approx(0.1),) * 3
+    _, low, high = corrected_interval(np.array([0.1, 0.1]), 0.5, least=0.04)
+    assert high - low == pytest.approx(2 * 12.7062 * np.sqrt(1.0 * 0.04), rel=1e-5)
+    n = 80
+    truth = Truth.of(np.arange(n) % 2)
+    right = truth.values[:, 0]
+    a, b = (np.where(np.arange(n) % 10 < share, right, 1 - right) for share in (8, 7))
+    splits = [Split(np.arange(40, 80), np.arange(40)), Split(np.arange(40), np.arange(40, 80))]
+    runs = [
+        run(name, number, said[s.test])
+        for number, s in enumerate(splits)
+        for name, said in (("a", a), ("b", b))
+    ]
+    assert (
+        ScoreSamples(runs, truth, splits, "accuracy", None).difference("a", "b").verdict
+        == "no difference shown"
+    )

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from polymodal.cli import align, find, learn
+from polymodal.cli import align, compare, diagnose, find, learn
 from polymodal.cli import options as o
 from polymodal.cli.answering import BAD_INPUT, FAILURE, answering, emit, fail, plain
 from polymodal.cli.printing import line, table
@@ -78,10 +78,12 @@ def polymodal(
 app.command()(learn.describe)
 app.command()(learn.fit)
 app.command()(learn.evaluate)
+app.command()(compare.compare)
 app.command()(learn.embed)
 app.command()(find.index)
 app.command()(find.search)
 app.command()(align.align)
+app.command()(diagnose.diagnose)
 
 
 @app.command()

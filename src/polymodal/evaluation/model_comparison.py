@@ -126,7 +126,8 @@ class ModelComparison:
             against = [(m.name, m.against[label].verdict) for m in self.models if label in m.against]
             better, worse = ([n for n, v in against if v == verdict] for verdict in ("better", "worse"))
             same = len(against) - len(better) - len(worse)
-            told = f"Against the {label} ({name}): better {', '.join(better) or 'none'}; worse {', '.join(worse) or 'none'}; "
+            who = label if label == name else f"{label} ({name})"
+            told = f"Against the {who}: better {', '.join(better) or 'none'}; worse {', '.join(worse) or 'none'}; "
             found.append(
                 f"{told}for {same} of {len(against)} no difference is shown, which does not say that there is none."
             )

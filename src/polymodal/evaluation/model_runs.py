@@ -130,6 +130,7 @@ def _run(
     try:
         with warnings.catch_warnings(record=True) as heard, memory:
             warnings.simplefilter("always")
+            begin = time.process_time()
             fitted.fit(train, y[split.train])
         seconds = time.process_time() - begin
         said = [
@@ -139,6 +140,7 @@ def _run(
             warnings.simplefilter("ignore")
             answers = ask(fitted, test, truth)
             observed = None if observe is None else observe(name, split, fitted, test, y[split.test])
+            kept = count_numbers(fitted)
     except Exception as error:  # noqa: BLE001 - a model that fails is a row of the table, and never the end of the others
         seconds = time.process_time() - begin
         text = str(error).strip() or "no reason given"
@@ -146,7 +148,7 @@ def _run(
         return Run(name, number, {}, nothing, seconds, memory.mib, 0, why)
     scores = measure(truth, split.test, answers)
     told = tuple(dict.fromkeys(said))
-    return Run(name, number, scores, answers, seconds, memory.mib, count_numbers(fitted), "", told, observed)
+    return Run(name, number, scores, answers, seconds, memory.mib, kept, "", told, observed)
 
 
 def seeded_copy(model: Any, seed: int) -> Any:
@@ -169,7 +171,7 @@ class PeakMemory:
         self.mib = float("nan")
 
     def __enter__(self) -> PeakMemory:
-        gc.collect()
+        gc.collect(1)  # a whole collection would cost more than many fits
         try:
             trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
             if trim is not None:
@@ -215,4 +217,8 @@ def _count(value: Any, seen: set[int]) -> int:
         return int(value.nnz)
     if isinstance(value, Modalities):
         return sum(_count(column.store, seen) for _, column in value.items())
-    return sum(_count(part, seen) for part in vars(value).values()) if hasattr(value, "__dict__") else 0
+    given = set(value.get_params(deep=False)) if hasattr(value, "get_params") else set()
+    if hasattr(value, "steps"):  # a pipeline: its fitted steps are its parameters
+        return sum(_count(step, seen) for _, step in value.steps)
+    learned = {k: v for k, v in getattr(value, "__dict__", {}).items() if k not in given}
+    return sum(_count(part, seen) for part in learned.values())

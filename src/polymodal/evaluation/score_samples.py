@@ -16,6 +16,7 @@ from polymodal.evaluation.splits import Split
 
 LEVEL = 0.95
 RESAMPLES = 1000
+FEW = 5
 Verdict = Literal["better", "worse", "no difference shown"]
 
 
@@ -64,8 +65,8 @@ class ScoreSamples:
             if not run.error:
                 known[run.split] = run.answers
         self._drawn: dict[tuple[str, int], np.ndarray] = {}
-        if self.one_part:
-            self._rows = _resampled(splits[0].test, groups)
+        self._rows: dict[int, list[np.ndarray]] = {}
+        self._groups = groups
 
     def of(self, name: str) -> dict[int, Answers]:
         """Split -> answers."""
@@ -88,10 +89,14 @@ class ScoreSamples:
         return Difference(other, *self._interval(pairs, both))
 
     def _draws(self, name: str, split: int) -> Float[np.ndarray, " b"]:
-        """The score on the test rows, and, where there is one test part only, on each sample of them."""
+        """The score on the test rows, and on each sample of them."""
         if (name, split) not in self._drawn:
             rows, answers = self.splits[split].test, self.of(name)[split]
-            samples = [np.arange(len(rows)), *(self._rows if self.one_part else ())]
+            part = 0 if self.one_part else split
+            if part not in self._rows:
+                count = RESAMPLES if self.one_part else RESAMPLES // len(self.splits)
+                self._rows[part] = _resampled(rows, self._groups, max(count, 2))
+            samples = [np.arange(len(rows)), *self._rows[part]]
             self._drawn[name, split] = np.array(
                 [metric_of(self.metric, self.truth, rows, answers, chosen) for chosen in samples]
             )
@@ -103,15 +108,18 @@ class ScoreSamples:
             low, high = np.nanquantile(mean[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             return float(mean[0]), float(low), float(high)
         found = np.array([v[0] for v in values])
+        least = float(np.mean([np.nanvar(v[1:]) for v in values]))
         share = float(np.mean([len(self.splits[s].test) / len(self.splits[s].train) for s in splits]))
-        return corrected_interval(found, share)
+        return corrected_interval(found, share, least)
 
     def sentence(self, rows: tuple[int, int]) -> str:
         """Where the intervals come from."""
         if not self.one_part:
             return (
                 f"Mean over {len(self.splits)} random splits ({rows[0]:,} rows to learn from, {rows[1]:,} to test on); intervals by "
-                "the corrected resampled t test (Nadeau & Bengio), which allows for splits that share rows."
+                "the corrected resampled t test (Nadeau & Bengio), which allows for splits that share rows, and never narrower than "
+                "resampling the test rows would have them."
+                + (" Few splits make them wide." if len(self.splits) < FEW else "")
             )
         times = f", mean over {len(self.splits)} seeds" if len(self.splits) > 1 else ""
         return (
@@ -120,12 +128,15 @@ class ScoreSamples:
         )
 
 
-def corrected_interval(values: Float[np.ndarray, " k"], test_to_train: float) -> tuple[float, float, float]:
+def corrected_interval(
+    values: Float[np.ndarray, " k"], test_to_train: float, least: float = 0.0
+) -> tuple[float, float, float]:
     r"""Mean and 95 % interval of a score over random splits: $\bar v \pm t_{k-1} \sqrt{(1/k + n_\mathrm{test}/n_\mathrm{train})\, s^2}$.
 
     Args:
         values: One value a split; NaN is left out.
         test_to_train: Rows to test on per row to learn from.
+        least: Least variance between splits: a few splits may agree by accident, but not better than their test rows allow.
 
     Returns:
         Mean, low, high; one value alone has no interval, and its ends are infinite.
@@ -137,19 +148,22 @@ def corrected_interval(values: Float[np.ndarray, " k"], test_to_train: float) ->
         mean = float(known[0]) if len(known) else float("nan")
         return mean, float("-inf"), float("inf")
     k, mean = len(known), float(known.mean())
-    half = float(t.ppf((1 + LEVEL) / 2, k - 1)) * float(np.sqrt((1 / k + test_to_train) * known.var(ddof=1)))
+    half = float(t.ppf((1 + LEVEL) / 2, k - 1)) * float(
+        np.sqrt((1 / k + test_to_train) * max(known.var(ddof=1), least))
+    )
     return mean, mean - half, mean + half
 
 
-def _resampled(test: Int[np.ndarray, " m"], groups: Int[np.ndarray, " n"] | None) -> list[np.ndarray]:
+def _resampled(
+    test: Int[np.ndarray, " m"], groups: Int[np.ndarray, " n"] | None, count: int
+) -> list[np.ndarray]:
     """Positions among the test rows, drawn with replacement: rows, or whole groups."""
     rng = np.random.default_rng(0)
     codes = np.arange(len(test)) if groups is None else np.unique(groups[test], return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
     if len(parts) in (1, len(test)):  # all alone, or nothing to draw but the whole
-        return list(rng.integers(len(test), size=(RESAMPLES, len(test))))
+        return list(rng.integers(len(test), size=(count, len(test))))
     return [
-        np.concatenate([parts[g] for g in rng.integers(len(parts), size=len(parts))])
-        for _ in range(RESAMPLES)
+        np.concatenate([parts[g] for g in rng.integers(len(parts), size=len(parts))]) for _ in range(count)
     ]

@@ -146,7 +146,7 @@ def test_a_class_that_a_modality_never_showed_keeps_its_prior(rng: np.random.Gen
 def test_shared_values_stay_in_one_fold(rng: np.random.Generator) -> None:
     from polymodal.core.links import linked_rows
     from polymodal.fusion._members import draw_folds
-    from polymodal.fusion._target import Target
+    from polymodal.core.target import Target
 
     keys = np.repeat(np.arange(20), 3)
     data = Modalities.join(
@@ -326,6 +326,16 @@ def test_weights_that_do_not_fit_are_refused(rng: np.random.Generator) -> None:
         LateFusion("stacking", weights="confidence").fit(data, y)
     with pytest.raises(ConfigError, match="Did you mean 'equal'"):
         LateFusion().set_params(weights="equall").fit(data, y)
+
+
+def test_saved_with_its_noise_and_its_spread(rng: np.random.Generator, tmp_path: Path) -> None:
+    data, y, noise = instruments(rng, 40)
+    pictures = data.assign({"a": rng.normal(size=(40, 5, 5)) + y[:, None, None]})
+    by_noise = LateFusion(weights="noise", noise={"b": noise["b"], "c": noise["c"]}).fit(pictures, y)
+    sure = LateFusion(weights="confidence").fit(pictures, y)
+    for model in (by_noise, sure):
+        again = polymodal.load(polymodal.save(model, tmp_path / "model"))
+        np.testing.assert_array_equal(again.predict(pictures), model.predict(pictures))
 
 
 # --- models of this package -------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
+from polymodal.core.task import Task
 from polymodal.encoders.base import Encoder
 from polymodal.fusion._layer import FusionLayer
 from polymodal.fusion._supervised import SupervisedFusion
-from polymodal.fusion._target import Task
 from polymodal.training.options import Training
 
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from polymodal.core.errors import ConfigError
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
+from polymodal.core.target import Target
+from polymodal.core.task import Task
 from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
 from polymodal.fusion._inputs import fill_absent, hide_at_random
 from polymodal.fusion._layer import FusionLayer
 from polymodal.fusion._supervised import FusionNetwork, SupervisedFusion, _given
-from polymodal.fusion._target import Target, Task
 from polymodal.training.batches import Batch
 from polymodal.training.options import Training
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from polymodal.core.random import RandomState
+from polymodal.core.task import Task
 from polymodal.encoders.base import Encoder
 from polymodal.fusion._layer import Bounded, FusionLayer
 from polymodal.fusion._supervised import SupervisedFusion
-from polymodal.fusion._target import Task
 from polymodal.fusion.additive import AdditiveLayer
 from polymodal.training.options import Training
 

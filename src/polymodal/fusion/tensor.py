@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from polymodal.core.errors import ModalityError
 from polymodal.core.random import RandomState
+from polymodal.core.task import Task
 from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
 from polymodal.fusion._layer import Bounded, FusionLayer
 from polymodal.fusion._supervised import SupervisedFusion
-from polymodal.fusion._target import Task
 from polymodal.training.options import Training
 
 MAX_COEFFICIENTS = 2**27

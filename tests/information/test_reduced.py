@@ -112,3 +112,19 @@ def test_refusals(rng: np.random.Generator) -> None:
         decompose({"a": a, "b": texts}, y, Predicted())
     with pytest.raises(ModalityError, match=r"Texts with more values \(30\)"):
         decompose({"a": a, "b": texts}, y, Clustered())
+
+
+def test_groups_are_never_on_both_sides_of_a_fold():
+    """Ten near copies of each row: with copies on both sides trees find what is not there."""
+    draws = np.random.default_rng(0)
+    who = np.repeat(np.arange(30), 10)
+    a, b = (draws.normal(size=(30, 3))[who] + 1e-3 * draws.normal(size=(300, 3)) for _ in "ab")
+    y = draws.integers(2, size=30)[who]
+    split, whole = (
+        decompose({"a": a, "b": b}, y, Predicted(n_folds=3, n_permutations=3, groups=g)).total
+        for g in (None, who)
+    )
+    assert split > 0.5
+    assert whole < 0.2
+    with pytest.raises(ModalityError, match="one group for each of the 300 rows"):
+        decompose({"a": a, "b": b}, y, Predicted(groups=who[:5]))

@@ -19,7 +19,8 @@ STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 0 auto; padding: 2.5rem 1.25rem;
   max-width: 60rem; }
 h1 { font-size: 1.9rem; margin: 0 0 .25rem; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
-p { max-width: 46rem; } .lead { color: var(--faint); margin-top: 0; }
+p, ul { max-width: 46rem; } li { margin: .2rem 0; } .strong { font-size: 1.15rem; font-weight: 600; }
+.lead { color: var(--faint); margin-top: 0; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .75rem 0; }
 th, td { text-align: right; padding: .35rem .55rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
@@ -49,9 +50,15 @@ class Report:
         """A section begins."""
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
-    def paragraph(self, text: str) -> None:
-        """A sentence or several."""
-        self._parts.append(f"<p>{html.escape(text)}</p>")
+    def paragraph(self, text: str, *, strong: bool = False) -> None:
+        """A sentence or several; the one that matters most may stand out."""
+        kind = ' class="strong"' if strong else ""
+        self._parts.append(f"<p{kind}>{html.escape(text)}</p>")
+
+    def list(self, items: Sequence[str]) -> None:
+        """Sentences, one a point; nothing where there are none."""
+        if items:
+            self._parts.append("<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>")
 
     def code(self, text: str) -> None:
         """Commands to copy."""

@@ -67,9 +67,10 @@ class Predicted:
         n_folds: Folds of the cross-validation.
         n_bins: Cells of the predictions.
         n_permutations: As for `Clustered`.
+        groups: One label a row, such as the speaker; rows of one label are never on both sides of a fold.
 
     Raises:
-        ModalityError: a label with fewer rows than folds, or modalities that are no numbers.
+        ModalityError: a label with fewer rows than folds, modalities that are no numbers, or groups of another length.
 
     References: Bertschinger et al. 2014 (unique information depends on the pairs only).
     """
@@ -78,10 +79,15 @@ class Predicted:
     n_folds: int = 5
     n_bins: int = 8
     n_permutations: int = 20
+    groups: Any = field(default=None, repr=False)
 
     def study(self, a: Any, b: Any, y: Any, rng: np.random.Generator) -> tuple[Parts, Callable[[Any], Parts]]:
         """The parts; those of some rows keep the predictions and their cells."""
         target = _labels(y)
+        if self.groups is not None and len(self.groups) != len(target):
+            raise ModalityError(
+                f"Predicted needs one group for each of the {len(target)} rows that have both modalities, got {len(self.groups)}."
+            )
         for x in (a, b):
             if np.asarray(x).dtype.kind not in "biuf":
                 raise ModalityError("Predicted needs modalities of numbers, got texts. Encode them first.")
@@ -105,7 +111,7 @@ class Predicted:
         """Each row's class probabilities by a model that was fitted without it."""
         from sklearn.base import clone
         from sklearn.ensemble import HistGradientBoostingClassifier
-        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
         if np.bincount(y).min() < self.n_folds:
             raise ModalityError(
@@ -119,8 +125,10 @@ class Predicted:
             if self.model is None
             else clone(self.model)
         )
-        folds = StratifiedKFold(self.n_folds, shuffle=True, random_state=number)
-        return np.asarray(cross_val_predict(model, x, y, cv=folds, method="predict_proba"), dtype=np.float64)
+        deal = StratifiedKFold if self.groups is None else StratifiedGroupKFold
+        folds = deal(self.n_folds, shuffle=True, random_state=number)
+        found = cross_val_predict(model, x, y, groups=self.groups, cv=folds, method="predict_proba")
+        return np.asarray(found, dtype=np.float64)
 
 
 def cluster_codes(

@@ -114,6 +114,7 @@ def test_refusals(rng: np.random.Generator) -> None:
         decompose({"a": a, "b": texts}, y, Clustered())
 
 
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_groups_are_never_on_both_sides_of_a_fold():
     """Ten near copies of each row: with copies on both sides trees find what is not there."""
     draws = np.random.default_rng(0)

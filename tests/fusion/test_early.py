@@ -19,6 +19,7 @@ from sklearn.svm import SVC, LinearSVC
 import polymodal
 from polymodal import AdditiveFusion, Modalities, Modality, Ragged, Training
 from polymodal.core.errors import ConfigError, ModalityError, ModelFormatError
+from polymodal.datasets import drop_modalities
 from polymodal.encoders import MLPEncoder, SequenceTransformerEncoder
 from polymodal.fusion import EarlyFusion
 
@@ -376,3 +377,20 @@ def test_saved_raw_modes(rng: np.random.Generator, tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         again.predict_proba(data.select("a")), model.predict_proba(data.select("a"))
     )
+
+
+def test_three_views_of_real_digits(real_data: Path) -> None:
+    """Measured: .964 early, .958 the best view alone; with half of the cells hidden at test, patterns beat means."""
+    with np.load(real_data / "mfeat_digits" / "mfeat.npz") as views:
+        y = views["label"].astype(int)
+        data = Modalities({name: views[name].astype(float) for name in ("fac", "kar", "zer")})
+    order = np.random.default_rng(0).permutation(2000)
+    train, test = order[:600], order[1000:1500]
+    early = EarlyFusion().fit(data[train], y[train])
+    alone = [
+        EarlyFusion().fit(data[train].select(m), y[train]).score(data[test].select(m), y[test]) for m in data
+    ]
+    assert early.score(data[test], y[test]) > max(*alone, 0.96)
+    holes = drop_modalities(data[test], 0.5, random_state=0)
+    patterns = EarlyFusion(missing="patterns").fit(data[train], y[train]).score(holes, y[test])
+    assert patterns > early.score(holes, y[test]) + 0.02

@@ -19,7 +19,7 @@ def test_means_are_those_of_the_rows_that_have_it(rng: np.random.Generator) -> N
     blocks, present = case(rng)
     means = block_means(blocks, present)
     np.testing.assert_allclose(means["a"], blocks["a"][5:].mean(axis=0))
-    full = fill(blocks, present, strategy="mean", means=means, known={}, known_present={})
+    full = fill(blocks, present, strategy="mean", means=means, known={}, known_present={}, learned={})
     np.testing.assert_allclose(full["a"][:5], np.tile(means["a"], (5, 1)))
     np.testing.assert_array_equal(full["b"][:45], blocks["b"][:45])
 
@@ -27,7 +27,12 @@ def test_means_are_those_of_the_rows_that_have_it(rng: np.random.Generator) -> N
 @pytest.mark.parametrize("strategy", ["mean", "nearest", "regression"])
 def test_a_row_is_filled_by_itself_and_absent_values_are_not_read(strategy, rng: np.random.Generator) -> None:
     blocks, present = case(rng)
-    given = {"strategy": strategy, "means": block_means(blocks, present), "known_present": present}
+    given = {
+        "strategy": strategy,
+        "means": block_means(blocks, present),
+        "known_present": present,
+        "learned": {},
+    }
     poisoned = {name: np.where(present[name][:, None], blocks[name], np.nan) for name in blocks}
     whole = fill(blocks, present, known=blocks, **given)
     again = fill(poisoned, present, known=poisoned, **given)
@@ -51,6 +56,7 @@ def test_an_exact_line_is_found(rng: np.random.Generator) -> None:
         means=block_means(blocks, present),
         known=blocks,
         known_present=present,
+        learned={},
     )
     np.testing.assert_allclose(full["b"][45:], blocks["b"][45:], atol=1e-2)
 
@@ -60,7 +66,9 @@ def test_modalities_that_never_met_get_the_mean(rng: np.random.Generator) -> Non
     apart = {"a": np.arange(50) < 25, "b": np.arange(50) >= 25}
     means = block_means(blocks, apart)
     for strategy in ("nearest", "regression"):
-        full = fill(blocks, apart, strategy=strategy, means=means, known=blocks, known_present=apart)
+        full = fill(
+            blocks, apart, strategy=strategy, means=means, known=blocks, known_present=apart, learned={}
+        )
         np.testing.assert_allclose(full["b"][:25], np.tile(means["b"], (25, 1)))
 
 

@@ -18,7 +18,7 @@ from sklearn.svm import LinearSVC
 import polymodal
 from polymodal import LateFusion, Modalities, Ragged
 from polymodal.core.errors import ConfigError, ModalityError, ModelFormatError
-from polymodal.fusion import EarlyFusion
+from polymodal.fusion import EarlyFusion, HiddenMarkovFusion
 
 
 def two_gaussians(rng: np.random.Generator, n: int = 300) -> tuple[Modalities, np.ndarray]:
@@ -145,8 +145,8 @@ def test_a_class_that_a_modality_never_showed_keeps_its_prior(rng: np.random.Gen
 
 def test_shared_values_stay_in_one_fold(rng: np.random.Generator) -> None:
     from polymodal.core.links import linked_rows
-    from polymodal.fusion._members import draw_folds
     from polymodal.core.target import Target
+    from polymodal.fusion._members import draw_folds
 
     keys = np.repeat(np.arange(20), 3)
     data = Modalities.join(
@@ -370,3 +370,15 @@ def test_a_model_of_this_package_gets_texts_as_they_are(rng: np.random.Generator
     own, plain = LateFusion(model={"text": EarlyFusion()}).fit(data, y), LateFusion().fit(data, y)
     assert own._vectorizer is None
     np.testing.assert_allclose(own.predict_proba(data), plain.predict_proba(data), atol=1e-5)
+
+
+def test_sequences_by_hidden_markov_models(rng: np.random.Generator) -> None:
+    """What tells is the order of the steps: their means are equal."""
+    y = np.arange(40) % 2
+    rises = [np.repeat([-1.0, 1.0] if k else [1.0, -1.0], 6)[:, None] for k in y]
+    data = Modalities(
+        {m: Ragged.of([course + 0.3 * rng.normal(size=(12, 1)) for course in rises]) for m in ("p", "q")}
+    )
+    chains = HiddenMarkovFusion(2, random_state=0)
+    for model in (LateFusion(model=chains), EarlyFusion(chains, mode="channels")):
+        assert model.fit(data[:24], y[:24]).score(data[24:], y[24:]) == 1.0

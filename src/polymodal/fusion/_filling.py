@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ def fill(
     means: Mapping[str, Float[np.ndarray, " _"]],
     known: Blocks,
     known_present: Masks,
+    learned: dict[tuple[tuple[str, ...], str], Any],
 ) -> dict[str, Float[np.ndarray, "_ _"]]:
     r"""The same blocks with every absent one replaced.
 
@@ -44,6 +45,7 @@ def fill(
         means: From `block_means` of the training rows; taken where nothing can be learned.
         known: Training values, and
         known_present: what of them is there. Not read by `"mean"`.
+        learned: The regressions so far, by what is given and what is sought: new ones are added, known ones used.
 
     Relations:
         * a row is filled by itself: other rows of `blocks` do not matter
@@ -52,8 +54,10 @@ def fill(
     full = {name: np.where(present[name][:, None], values, means[name]) for name, values in blocks.items()}
     if strategy == "mean" or all(present[name].all() for name in blocks):
         return full
-    by = _from_neighbours if strategy == "nearest" else _from_regression
-    by(full, present, known, known_present)
+    if strategy == "nearest":
+        _from_neighbours(full, present, known, known_present)
+    else:
+        _from_regression(full, present, known, known_present, learned)
     return full
 
 
@@ -75,20 +79,26 @@ def _from_neighbours(
 
 
 def _from_regression(
-    full: dict[str, np.ndarray], present: Masks, known: Blocks, known_present: Masks
+    full: dict[str, np.ndarray],
+    present: Masks,
+    known: Blocks,
+    known_present: Masks,
+    learned: dict[tuple[tuple[str, ...], str], Any],
 ) -> None:
     from sklearn.linear_model import RidgeCV
 
     names = list(full)
     for rows, has in patterns(present, names):
-        taught = np.logical_and.reduce([known_present[name] for name in has])
         given = np.hstack([full[name][rows] for name in has])
         for name in set(names) - set(has):
-            both = taught & known_present[name]
-            if both.sum() < 3:
-                continue  # these never met in training: the mean stays
-            model = RidgeCV(alphas=RIDGES).fit(np.hstack([known[h][both] for h in has]), known[name][both])
-            full[name][rows] = np.asarray(model.predict(given)).reshape(len(rows), -1)
+            if (has, name) not in learned:
+                both = np.logical_and.reduce([known_present[m] for m in (*has, name)])
+                X = np.hstack([known[h][both] for h in has])
+                # fewer than three rows that have both: the mean stays
+                learned[has, name] = RidgeCV(alphas=RIDGES).fit(X, known[name][both]) if len(X) > 2 else None
+            model = learned[has, name]
+            if model is not None:
+                full[name][rows] = np.asarray(model.predict(given)).reshape(len(rows), -1)
 
 
 def with_gaps(blocks: Blocks, present: Masks, names: Sequence[str]) -> Float[np.ndarray, "n d"]:

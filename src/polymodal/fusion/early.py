@@ -152,6 +152,7 @@ class EarlyFusion(Predictor, Fusion):
         self._known_present: dict[str, np.ndarray] = {}
         self._vectorizer: Any = None
         self._scales: dict[str, float] = {}
+        self._learned: dict[Any, Any] = {}  # regressions, made when first needed and not saved
         whole = data
         if self.mode != "features":
             (check_channels if self.mode == "channels" else check_tokens)(data)
@@ -233,6 +234,7 @@ class EarlyFusion(Predictor, Fusion):
                 means=self._means,
                 known=self._known,
                 known_present=self._known_present,
+                learned=self._learned,
             )
         else:
             full, _ = self._blocks(self._joined(data))
@@ -340,7 +342,7 @@ class EarlyFusion(Predictor, Fusion):
 
     def _set_state(self, state: dict[str, Any]) -> None:
         super()._set_state(state)
-        self._template = self._choose_model(self.task_)
+        self._template, self._learned = self._choose_model(self.task_), {}
 
 
 _STATE = (

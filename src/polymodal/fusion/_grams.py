@@ -142,9 +142,10 @@ class Grams:
         size = float(shares @ np.abs(np.diag(K)))
         means = K @ shares
         mean = float(shares @ means)
-        K = K - means
+        K -= means
         K -= means[:, None] - mean
-        K = (K + K.T) / 2
+        K += K.T.copy()  # symmetric to the last bit
+        K *= 0.5
         spread = float(shares @ np.diag(K))
         if abs(spread) <= NO_SPREAD * size:
             K[:] = 0.0

@@ -46,7 +46,7 @@ def simple_weights(
 
     The outputs share the weights: their objectives add up. Each step minimises a quadratic model of J over the simplex and is shortened
     until J falls. The model's curvature is learned from the gradients (BFGS); it begins with a quarter of that of J's separable upper
-    bound, 2 q_m / d_m. The reduced gradient of the paper reaches the same weights with some ten times as many solutions of the machine.
+    bound, 2 q_m / d_m. The reduced gradient of the paper reaches the same weights with five to ten times as many solutions of the machine.
 
     Args:
         kernels: Gram matrices.

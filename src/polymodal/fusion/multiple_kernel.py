@@ -102,7 +102,7 @@ class MultipleKernelFusion(Predictor, Fusion):
         ConfigError: an unknown name or kernel, a parameter out of range.
 
     Complexity:
-        O(n^2) memory for a few matrices; up to 1 GiB all M kernels are kept, beyond they are computed again whenever needed. Time
+        Memory for 4 to 5 matrices (n, n); up to 1 GiB all M kernels are kept, beyond they are computed again whenever needed. Time
         O(M n^2) for the weights ("alignment": M^2 n^2), and that of the machines.
 
     Relations:
@@ -208,7 +208,7 @@ class MultipleKernelFusion(Predictor, Fusion):
         if n > MOST_ROWS:
             raise ModalityError(
                 f"MultipleKernelFusion of {sorted(data.names)} keeps matrices of rows by rows: {n:,} rows need about "
-                f"{4 * 8 * n * n / 2**30:,.0f} GiB; it stops at {MOST_ROWS:,} rows. Fit on some rows: data[:{MOST_ROWS}]."
+                f"{5 * 8 * n * n / 2**30:,.0f} GiB; it stops at {MOST_ROWS:,} rows. Fit on some rows: data[:{MOST_ROWS}]."
             )
         return choices
 

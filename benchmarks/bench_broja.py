@@ -10,16 +10,9 @@ parts, in bits; `gap` is what our dual certifies.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from typing import Any
-
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend, difference, interpreter, present, row
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 WORKS = (
     ((3, 3, 2), ("cone programme", "dit")),
     ((10, 10, 3), ("cone programme",)),
@@ -27,50 +20,25 @@ WORKS = (
 )
 
 
-def run(works: tuple[tuple[tuple[int, ...], tuple[str, ...]], ...] = WORKS) -> list[dict[str, Any]]:
+def run(works: tuple[tuple[tuple[int, ...], tuple[str, ...]], ...] = WORKS) -> list[Row]:
     """One row per table and peer."""
     rows = []
     for shape, peers in works:
-        ours = _measure("polymodal", shape)
-        if "error" in ours:
-            raise RuntimeError(ours["error"])
-        for peer in peers:
-            theirs = _measure(peer, shape)
-            absent = "error" in theirs
-            nan = float("nan")
-            rows.append(
-                {
-                    "work": "BROJA, " + " x ".join(map(str, shape)),
-                    "ours_s": ours["seconds"],
-                    "peer": f"{peer}: {theirs['error']}" if absent else peer,
-                    "peer_s": nan if absent else theirs["seconds"],
-                    "ratio": nan if absent else theirs["seconds"] / ours["seconds"],
-                    "ours_mib": ours["mib"],
-                    "peer_mib": nan if absent else theirs["mib"],
-                    "agreement": ""
-                    if absent
-                    else float(np.abs(np.subtract(ours["parts"], theirs["parts"])).max()),
-                    "gap": ours["gap"],
-                }
+        ours = present(contend(__file__, "polymodal", shape))
+        rows += [
+            row(
+                work="BROJA, " + " x ".join(map(str, shape)),
+                ours=ours,
+                peer_name=peer,
+                peer=contend(
+                    __file__, peer, shape, python=interpreter("POLYMODAL_BENCH_DIT_PYTHON"), limit=900
+                ),
+                agreement=difference("parts"),
             )
+            | {"gap": ours["gap"]}
+            for peer in peers
+        ]
     return rows
-
-
-def _measure(who: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    python = (
-        sys.executable if who == "polymodal" else os.environ.get("POLYMODAL_BENCH_DIT_PYTHON", sys.executable)
-    )
-    done = subprocess.run(
-        [python, __file__, who, json.dumps(shape)],
-        capture_output=True,
-        text=True,
-        env=os.environ | ONE_THREAD,
-        timeout=900,
-        check=False,
-    )
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["failed"])[-1][:80]}
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _table(shape: tuple[int, ...]) -> np.ndarray:
@@ -126,28 +94,14 @@ def _dit(p: np.ndarray) -> tuple[list[float], float]:
     return [float(found.get_pi(key)) for key in keys], 0.0
 
 
-def main(who: str, shape: tuple[int, ...]) -> None:
-    import resource
-
+def contender(who: str, shape: tuple[int, ...]) -> Answer:
     solve = {"polymodal": _polymodal, "cone programme": _cone, "dit": _dit}[who]
-    small = _table((2, 2, 2))
-    solve(small)  # imports, and what is set up once
+    solve(_table((2, 2, 2)))  # imports, and what is set up once
     p = _table(shape)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        parts, gap = solve(p)
-        seconds.append(time.process_time() - start)
-        if sum(seconds) > 20:
-            break
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": min(seconds), "mib": (after - before) / 1024, "parts": parts, "gap": gap}))
+    found = best_of(lambda: solve(p), repeats=5, enough=20)
+    parts, gap = found.answer
+    return found.figures() | {"parts": parts, "gap": gap}
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        main(sys.argv[1], tuple(json.loads(sys.argv[2])))
-    else:
-        for row in run():
-            print(row)
+    command_line(run, contender, WORKS)

@@ -10,20 +10,25 @@ difference of the correlations of the components (mean over pairs of modalities)
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from bench_cca import ONE_THREAD, _peak, table
+from measuring import (
+    Absent,
+    Answer,
+    Row,
+    best_of,
+    command_line,
+    contend,
+    difference,
+    interpreter,
+    present,
+    row,
+)
 
 # method, rows, columns a modality, modalities, components, share of missing rows
-WORK = [
+WORKS = [
     ("GeneralisedCCA", 50_000, 128, 4, 10, 0.0),
     ("MultisetCCA", 50_000, 128, 4, 10, 0.0),
     ("PLS", 50_000, 256, 2, 10, 0.0),
@@ -31,47 +36,24 @@ WORK = [
 ]
 
 
-def run(work: list[tuple[str, int, int, int, int, float]] | None = None) -> list[dict[str, Any]]:
-    """One row per piece of work; a peer that cannot be imported, or cannot do it, has None for its figures."""
+def run(works: Sequence[tuple[str, int, int, int, int, float]] = WORKS) -> list[Row]:
+    """One row per piece of work."""
     rows = []
-    for method, n, p, views, k, missing in WORK if work is None else work:
-        size = (str(n), str(p), str(views), str(k), str(missing))
-        ours = _measure("ours", method, *size)
-        peer = None if missing else _measure("cca_zoo", method, *size)
-        assert ours is not None
-        label = (
-            "cca_zoo" if peer else "cca_zoo takes no missing rows" if missing else "cca_zoo: not installed"
+    for method, n, p, views, k, missing in works:
+        size = (method, n, p, views, k, missing)
+        rows.append(
+            row(
+                work=f"{method}, n = {n:,}, {views} x {p} columns, {k} components"
+                + (f", {missing:.0%} of the values missing" if missing else ""),
+                ours=present(contend(__file__, "ours", *size)),
+                peer_name="cca_zoo",
+                peer=Absent("takes no missing rows")
+                if missing
+                else contend(__file__, "cca_zoo", *size, python=interpreter()),
+                agreement=difference("correlations"),
+            )
         )
-        row = {
-            "work": f"{method}, n = {n:,}, {views} x {p} columns, {k} components"
-            + (f", {missing:.0%} of the values missing" if missing else ""),
-            "ours_s": ours["seconds"],
-            "peer": label,
-            "peer_s": peer and peer["seconds"],
-            "ratio": peer and peer["seconds"] / ours["seconds"],
-            "ours_mib": ours["mib"],
-            "peer_mib": peer and peer["mib"],
-            "agreement": peer and float(np.abs(np.array(ours["correlations"]) - peer["correlations"]).max()),
-        }
-        rows.append(row)
     return rows
-
-
-def _measure(who: str, *arguments: str) -> dict[str, Any] | None:
-    python = sys.executable if who == "ours" else os.environ.get("POLYMODAL_BENCH_PYTHON", sys.executable)
-    done = subprocess.run(
-        [python, __file__, "--contender", who, *arguments],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 3:
-        return None
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 def _data(n: int, p: int, views: int) -> list[np.ndarray]:
@@ -115,26 +97,12 @@ def _correlations(views: list[np.ndarray], weights: list[np.ndarray]) -> list[fl
     return answer
 
 
-def _contend(who: str, method: str, n: int, p: int, views: int, k: int, missing: float) -> dict[str, Any]:
+def contender(who: str, method: str, n: int, p: int, views: int, k: int, missing: float) -> Answer:
     _fitter(who, method, 1, missing)(_data(300, 8, views))  # imports and first calls are not the work
     fit, data = _fitter(who, method, k, missing), _data(n, p, views)
-    before = _peak()
-    seconds: list[float] = []
-    while not seconds or (len(seconds) < 3 and seconds[0] < 10):
-        start = time.process_time()
-        weights = fit(data)
-        seconds.append(time.process_time() - start)
-        if len(seconds) == 1:
-            peak = _peak() - before
-    return {"seconds": min(seconds), "mib": peak, "correlations": _correlations(data, weights)}
+    found = best_of(lambda: fit(data))
+    return found.figures() | {"correlations": _correlations(data, found.answer)}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--contender"]:
-        who, method, n, p, views, k = sys.argv[2:8]
-        try:
-            print(json.dumps(_contend(who, method, int(n), int(p), int(views), int(k), float(sys.argv[8]))))
-        except ModuleNotFoundError:
-            sys.exit(3)
-    else:
-        print(table(run()))
+    command_line(run, contender, WORKS)

@@ -12,23 +12,17 @@ orthonormal and equal, so that all variances, and all correlations, are the same
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend, interpreter, present, row
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 REG = 1e-4
 # rows, features a side, norm, data, peer
-WORK = [
+WORKS = [
     (4096, 512, "frobenius", "factors", "cca_zoo"),
     (4096, 512, "nuclear", "factors", "plain"),
     (1024, 64, "frobenius", "factors", "cca_zoo"),
@@ -38,48 +32,34 @@ WORK = [
 NAMES = {"cca_zoo": "cca_zoo CCALoss", "plain": "torch: eigh, then the nuclear norm"}
 
 
-def run(work: list[tuple[int, int, str, str, str]] | None = None) -> list[dict[str, Any]]:
-    """One row per piece of work; a peer that cannot be imported has None for its figures."""
+def run(works: Sequence[tuple[int, int, str, str, str]] = WORKS) -> list[Row]:
+    """One row per piece of work; the agreement is None where the peer's gradient is not finite."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for n, d, norm, data, peer_name in WORK if work is None else work:
-            ours = _measure("ours", n, d, norm, data, Path(folder) / "ours.npy")
-            peer = _measure(peer_name, n, d, norm, data, Path(folder) / "peer.npy")
-            assert ours is not None
-            row: dict[str, Any] = {
-                "work": f"correlation loss, {norm}, {n:,} x {d}, {data}",
-                "ours_s": ours["seconds"],
-                "peer": NAMES[peer_name] + ("" if peer else ": not installed"),
-                "peer_s": peer and peer["seconds"],
-                "ratio": peer and peer["seconds"] / ours["seconds"],
-                "ours_mib": ours["mib"],
-                "peer_mib": peer and peer["mib"],
-                "agreement": None,
-                "ours_finite": ours["finite"],
-                "peer_finite": peer and peer["finite"],
-            }
-            if peer and peer["finite"]:
-                mine, theirs = np.load(Path(folder) / "ours.npy"), np.load(Path(folder) / "peer.npy")
-                row["agreement"] = float(np.abs(mine - theirs).max() / np.abs(theirs).max())
-            rows.append(row)
+        files = [f"{folder}/{who}.npy" for who in ("ours", "peer")]
+
+        def agreement(ours: Answer, peer: Answer) -> float | None:
+            del ours
+            mine, theirs = map(np.load, files)
+            return float(np.abs(mine - theirs).max() / np.abs(theirs).max()) if peer["finite"] else None
+
+        for n, d, norm, data, peer_name in works:
+            ours = present(contend(__file__, "ours", n, d, norm, data, files[0]))
+            peer = contend(__file__, peer_name, n, d, norm, data, files[1], python=_python(peer_name))
+            found = row(
+                work=f"correlation loss, {norm}, {n:,} x {d}, {data}",
+                ours=ours,
+                peer_name=NAMES[peer_name],
+                peer=peer,
+                agreement=agreement,
+            )
+            finite = peer["finite"] if isinstance(peer, dict) else None
+            rows.append(found | {"ours_finite": ours["finite"], "peer_finite": finite})
     return rows
 
 
-def _measure(who: str, n: int, d: int, norm: str, data: str, gradient: Path) -> dict[str, Any] | None:
-    python = os.environ.get("POLYMODAL_BENCH_PYTHON", sys.executable) if who == "cca_zoo" else sys.executable
-    done = subprocess.run(
-        [python, __file__, "--contender", who, str(n), str(d), norm, data, str(gradient)],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 3:
-        return None
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+def _python(peer: str) -> str:
+    return interpreter() if peer == "cca_zoo" else sys.executable
 
 
 def _features(n: int, d: int, data: str) -> tuple[np.ndarray, np.ndarray]:
@@ -119,35 +99,24 @@ def _loss(who: str, norm: str) -> Callable[[Any, Any], Any]:
     return plain
 
 
-def _contend(who: str, n: int, d: int, norm: str, data: str, gradient: str) -> None:
+def contender(who: str, n: int, d: int, norm: str, data: str, gradient: str) -> Answer:
     import torch
 
-    torch.set_num_threads(1)
-    try:
-        loss = _loss(who, norm)
-    except ImportError:
-        sys.exit(3)
+    loss = _loss(who, norm)
     # small ones first: what loading libraries costs is not counted
     loss(*(torch.randn(32, 4, requires_grad=True) for _ in range(2))).backward()
     a, b = (torch.from_numpy(x).requires_grad_() for x in _features(n, d, data))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
-    for _ in range(5):
+
+    def step() -> np.ndarray:
         a.grad = b.grad = None
-        start = time.process_time()
         loss(a, b).backward()
-        seconds.append(time.process_time() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert a.grad is not None
-    found = a.grad.numpy()
-    np.save(gradient, found)
-    finite = bool(np.isfinite(found).all())
-    print(json.dumps({"seconds": min(seconds), "mib": (peak - before) / 1024, "finite": finite}))
+        assert a.grad is not None
+        return np.asarray(a.grad.numpy())
+
+    found = best_of(step, repeats=5, enough=60)
+    np.save(gradient, found.answer)
+    return found.figures() | {"finite": bool(np.isfinite(found.answer).all())}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--contender"]:
-        _contend(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:8])
-    else:
-        for line in run():
-            print(line)
+    command_line(run, contender, WORKS)

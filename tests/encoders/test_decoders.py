@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from polymodal.core import Modalities
+from polymodal.core import Modalities, Ragged
 from polymodal.core.errors import ModalityError
 from polymodal.encoders import ConvEncoder, MLPEncoder, choose_encoders
 from polymodal.encoders.decoders import Decoders, check_decodable, decodable, decode, prepare_decoders
@@ -74,8 +74,13 @@ def test_likelihoods_follow_the_values(rng: np.random.Generator) -> None:
 
 
 def test_what_cannot_be_made_again_is_named(rng: np.random.Generator) -> None:
-    with pytest.raises(ModalityError, match="This makes values again .*'a': 'TextTransformerEncoder'"):
-        settled(["one", "two"])
+    sounds = Ragged.of([rng.normal(size=900) for _ in range(2)], rate=8000.0)
+    with pytest.raises(ModalityError, match="This makes values again .*'a': 'SoundEncoder'"):
+        settled(sounds)
+    with pytest.raises(ModalityError, match="'a' is made again as words"):
+        settled(["one", "two"], a="bernoulli")
+    with pytest.raises(ModalityError, match="'a' has no word"):
+        settled(["", ""])
     with pytest.raises(ModalityError, match="BernoulliLikelihood of modality 'a' needs values from 0 to 1"):
         settled(rng.normal(size=(20, 3)), a="bernoulli")
     with pytest.raises(ModalityError, match="Likelihoods for unknown modalities \\['b'\\]"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from polymodal import load, save
-from polymodal.core import Modalities
+from polymodal.core import Modalities, Ragged
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.modalities import Modality
 from polymodal.encoders import ConvEncoder, MLPEncoder
@@ -122,7 +122,9 @@ def test_bad_input(rng: np.random.Generator) -> None:
     with pytest.raises(ModalityError, match="at least one of"):
         model.generate(data.select("a").without("a", [3]), target="b")
     with pytest.raises(ModalityError, match="works on kinds"):
-        MVAE(2).fit({"a": data["a"].values(), "words": ["one"] * 30})
+        MVAE(2).fit(
+            {"a": data["a"].values(), "steps": Ragged.of([np.ones((i % 3 + 2, 2)) for i in range(30)])}
+        )
     with pytest.raises(ModalityError, match="every modality on some row"):
         MVAE(2).fit(data.without("b", slice(None)))
     with pytest.raises(ConfigError, match="n_components"):

@@ -11,19 +11,23 @@ from torch import Tensor, nn
 
 from polymodal.core.errors import ModalityError, suggest
 from polymodal.core.modalities import Modalities, Modality
-from polymodal.core.typing import Bool, Float
+from polymodal.core.typing import Bool, Float, Kind, Shaped
 from polymodal.encoders.base import Encoder, mean_and_scale, value_blocks
 from polymodal.encoders.custom import ModuleEncoder
 from polymodal.encoders.decoder_base import Decoder
+from polymodal.encoders.decoder_words import WordsDecoder, words_settings
 from polymodal.encoders.picture import ConvEncoder, ViTEncoder, picture_settings
+from polymodal.encoders.text import BagOfTokensEncoder, TextTransformerEncoder
 from polymodal.encoders.vector import MLPEncoder
 from polymodal.nn.deconvolution import Deconvolution2d
 from polymodal.nn.mlp import MLP
 from polymodal.nn.towers import EncodedColumn
 from polymodal.objectives.likelihoods import Likelihood, LikelihoodName, likelihood_of
 
-DECODABLE = (MLPEncoder, ConvEncoder, ViTEncoder, ModuleEncoder)
-"""Encoders whose values can be made again: vectors, and pictures of one size."""
+DECODABLE = (MLPEncoder, ConvEncoder, ViTEncoder, BagOfTokensEncoder, TextTransformerEncoder, ModuleEncoder)
+"""Encoders whose values can be made again: vectors, pictures of one size, and the words of texts."""
+
+DECODABLE_KINDS: frozenset[Kind] = frozenset({"vector", "grid", "text"})
 
 
 class Decoders(nn.Module):
@@ -95,13 +99,15 @@ class Decoders(nn.Module):
         error: Tensor = self[name].errors(self(name, codes[chosen]), wanted).mean()
         return error
 
-    def restore(self, name: str, parameters: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Expected values in the units of the data, as float64."""
+    def restore(self, name: str, parameters: Float[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+        """Expected values in the units of the data, as float64; of texts the likeliest words."""
         return self[name].restore(parameters)
 
 
 def build_decoder(recipe: Encoder, settings: Mapping[str, Any], dim: int) -> Decoder:
     """Fresh weights, drawn from torch's current random state."""
+    if isinstance(recipe, BagOfTokensEncoder | TextTransformerEncoder):
+        return WordsDecoder(MLP(dim, len(settings["words"]), width=2 * recipe.width), settings)
     if "shape" in settings and len(settings["shape"]) == 3:
         height, width, channels = settings["shape"]
         narrow = recipe.width if isinstance(recipe, ConvEncoder) else 32
@@ -141,6 +147,9 @@ def prepare_decoders(
     found = {}
     for name in sorted(encoders):
         column, recipe = data[name], encoders[name]
+        if isinstance(recipe, BagOfTokensEncoder | TextTransformerEncoder):
+            found[name] = _check_words(name, given.get(name, "categorical"), words_settings(column, recipe))
+            continue
         settings = _learn_shape(column, recipe)
         lowest, highest, whole, one_hot = _look_at(column)
         if settings["bytes"]:
@@ -216,6 +225,18 @@ def _can_decode(recipe: Encoder) -> bool:
     return isinstance(recipe, DECODABLE) and not hasattr(getattr(recipe, "module", None), "collate")
 
 
+def _check_words(
+    name: str, likelihood: Likelihood | LikelihoodName, settings: dict[str, Any]
+) -> dict[str, Any]:
+    if likelihood_of(likelihood) != settings["likelihood"]:
+        raise ModalityError(
+            f'Modality {name!r} is made again as words: its likelihood is "categorical", got {likelihood!r}.'
+        )
+    if not settings["words"]:
+        raise ModalityError(f"Modality {name!r} has no word in any text, so none can be made again. Drop it.")
+    return settings
+
+
 def _learn_shape(column: Modality, recipe: Encoder) -> dict[str, Any]:
     """Shape, mean and scale, and whether the values are bytes."""
     raw = isinstance(recipe, ModuleEncoder)
@@ -233,7 +254,7 @@ def _learn_shape(column: Modality, recipe: Encoder) -> dict[str, Any]:
         }
     if column.kind != "grid":
         raise ModalityError(
-            f"Only vectors and pictures can be made again, got {column.kind} of shape {column.shape}. Turn it into vectors first "
+            f"Only vectors, pictures and words can be made again, got {column.kind} of shape {column.shape}. Turn it into vectors first "
             "(polymodal.encoders.Vectorize)."
         )
     learned = picture_settings(recipe, column)

@@ -15,9 +15,9 @@ from polymodal.core.estimator import Fusion
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
-from polymodal.core.typing import Bool, Float
+from polymodal.core.typing import Bool, Float, Shaped
 from polymodal.encoders.base import Encoder
-from polymodal.encoders.decoders import Decoders, decode, prepare_decoders
+from polymodal.encoders.decoders import DECODABLE_KINDS, Decoders, decode, prepare_decoders
 from polymodal.encoders.defaults import build_encoders, choose_encoders, prepare_encoders
 from polymodal.fusion._layer import check_count
 from polymodal.nn.towers import EncodedColumn, Towers
@@ -92,9 +92,7 @@ def alone(present: Mapping[str, Bool[Tensor, " n"]], name: str) -> dict[str, Boo
 class GenerativeFusion(SavedModule, Fusion):
     """Base of fusions whose code makes the modalities again. A method stores the parameters named here and writes `_make_module`."""
 
-    requires: ClassVar[Requirements] = Requirements(
-        min_modalities=1, kinds=frozenset({"vector", "grid"}), unpaired=True
-    )
+    requires: ClassVar[Requirements] = Requirements(min_modalities=1, kinds=DECODABLE_KINDS, unpaired=True)
 
     n_components: int
     encoders: Mapping[str, Encoder] | None
@@ -121,10 +119,10 @@ class GenerativeFusion(SavedModule, Fusion):
         """Refuse parameters out of range, by name."""
         check_count("n_components", self.n_components)
 
-    def generate(self, data: Modalities | Mapping[str, Any], *, target: str) -> Float[np.ndarray, "n ..."]:
+    def generate(self, data: Modalities | Mapping[str, Any], *, target: str) -> Shaped[np.ndarray, "n ..."]:
         """`target` of each row as its code says, in the units of the data: from any non-empty part of the modalities.
 
-        Where a row has the target itself, that is a reconstruction.
+        Of a text: its likeliest words. Where a row has the target itself, that is a reconstruction.
 
         Raises:
             ModalityError: a target that was not fitted, or rows without any modality.

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polymodal.core.modalities import Modalities, Modality
+from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
-from polymodal.core.typing import Bool, Float
+from polymodal.core.typing import Bool, Float, Shaped
 from polymodal.encoders.decoders import Decoders, decode
 from polymodal.fusion._generative import GenerativeFusion, GenerativeModule
 from polymodal.fusion._layer import check_count
@@ -114,7 +114,7 @@ class VariationalFusion(GenerativeFusion):
         target: str,
         n_samples: int | None = None,
         random_state: RandomState = None,
-    ) -> Float[np.ndarray, "..."]:
+    ) -> Shaped[np.ndarray, "..."]:
         """`target` of each row, from any non-empty part of the modalities, in the units of the data.
 
         Args:
@@ -148,7 +148,7 @@ class VariationalFusion(GenerativeFusion):
         with seeded(random_state):
             codes = torch.randn(n_samples, self.n_components).numpy()
         made = {name: decode(self.module_, self.module_.decoders, name, codes) for name in self.modalities_}
-        return Modalities({name: Modality(values, np.arange(n_samples)) for name, values in made.items()})
+        return Modalities({name: list(v) if v.dtype == object else v for name, v in made.items()})
 
     def bound(
         self, data: Modalities | Mapping[str, Any], *, n_samples: int = 1, random_state: RandomState = 0

@@ -61,8 +61,8 @@ class MultimodalAutoencoder(GenerativeFusion):
 
     Args:
         n_components: Dimensions of the code.
-        encoders: Name -> encoder recipe (`MLPEncoder`, `ConvEncoder`, `ViTEncoder`, `ModuleEncoder`); modalities left out take
-            `polymodal.encoders.default_encoder`. A decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder recipe of vectors, pictures of one size, or texts; modalities left out take
+            `polymodal.encoders.default_encoder`. A decoder is as wide as its encoder; of texts it makes the words.
         likelihoods: Name -> "gaussian", "laplace", "bernoulli", "categorical" or an object of `polymodal.objectives`. Left out: values
             that are all 0 or 1 are Bernoulli (one 1 in each row: categorical), all others normal with a learned scale.
         modality_dropout: Share of the rows whose code comes from a random part of their modalities, in [0, 1].

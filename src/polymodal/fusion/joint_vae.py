@@ -11,7 +11,7 @@ from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
-from polymodal.encoders.decoders import Decoders
+from polymodal.encoders.decoders import DECODABLE_KINDS, Decoders
 from polymodal.fusion._generative import DEFAULT_TRAINING, Likelihoods
 from polymodal.fusion._variational import (
     EXAMPLE_TRAINING,
@@ -114,8 +114,8 @@ class JMVAE(VariationalFusion):
 
     Args:
         n_components: Dimensions of the code.
-        encoders: Name -> encoder recipe (`MLPEncoder`, `ConvEncoder`, `ViTEncoder`, `ModuleEncoder`); modalities left out take
-            `polymodal.encoders.default_encoder`. A decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder recipe of vectors, pictures of one size, or texts; modalities left out take
+            `polymodal.encoders.default_encoder`. A decoder is as wide as its encoder; of texts it makes the words.
         likelihoods: Name -> "gaussian", "laplace", "bernoulli", "categorical" or an object of `polymodal.objectives`. Left out: values
             that are all 0 or 1 are Bernoulli (one 1 in each row: categorical), all others normal with a learned scale.
         beta: Weight of the divergence, >= 0. At 1 training raises a lower bound on log p(x); above 1, a looser one.
@@ -144,7 +144,7 @@ class JMVAE(VariationalFusion):
         Suzuki, Nakayama and Matsuo 2016, "Joint multimodal learning with deep generative models" (JMVAE-kl).
     """
 
-    requires = Requirements(min_modalities=2, kinds=frozenset({"vector", "grid"}), missing=True)
+    requires = Requirements(min_modalities=2, kinds=DECODABLE_KINDS, missing=True)
 
     module_: JointModule
 

@@ -12,7 +12,7 @@ from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Bool, Float
 from polymodal.encoders.base import Encoder
-from polymodal.encoders.decoders import Decoders
+from polymodal.encoders.decoders import DECODABLE_KINDS, Decoders
 from polymodal.fusion._generative import DEFAULT_TRAINING, Likelihoods
 from polymodal.fusion._variational import EXAMPLE_TRAINING, VariationalFusion, VariationalModule
 from polymodal.nn.experts import product_of_experts
@@ -92,8 +92,8 @@ class MoPoE(VariationalFusion):
 
     Args:
         n_components: Dimensions of the code.
-        encoders: Name -> encoder recipe (`MLPEncoder`, `ConvEncoder`, `ViTEncoder`, `ModuleEncoder`); modalities left out take
-            `polymodal.encoders.default_encoder`. A decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder recipe of vectors, pictures of one size, or texts; modalities left out take
+            `polymodal.encoders.default_encoder`. A decoder is as wide as its encoder; of texts it makes the words.
         likelihoods: Name -> "gaussian", "laplace", "bernoulli", "categorical" or an object of `polymodal.objectives`. Left out: values
             that are all 0 or 1 are Bernoulli (one 1 in each row: categorical), all others normal with a learned scale.
         beta: Weight of the divergence, >= 0. At 1 training raises a lower bound on log p(x); above 1, a looser one.
@@ -125,9 +125,7 @@ class MoPoE(VariationalFusion):
         Sutter, Daunhawer and Vogt 2021, "Generalized multimodal ELBO".
     """
 
-    requires = Requirements(
-        min_modalities=1, max_modalities=10, kinds=frozenset({"vector", "grid"}), unpaired=True
-    )
+    requires = Requirements(min_modalities=1, max_modalities=10, kinds=DECODABLE_KINDS, unpaired=True)
 
     module_: MixtureOfProductsModule
 

@@ -64,8 +64,8 @@ class MMVAE(VariationalFusion):
 
     Args:
         n_components: Dimensions of the code.
-        encoders: Name -> encoder recipe (`MLPEncoder`, `ConvEncoder`, `ViTEncoder`, `ModuleEncoder`); modalities left out take
-            `polymodal.encoders.default_encoder`. A decoder is as wide and deep as its encoder.
+        encoders: Name -> encoder recipe of vectors, pictures of one size, or texts; modalities left out take
+            `polymodal.encoders.default_encoder`. A decoder is as wide as its encoder; of texts it makes the words.
         likelihoods: Name -> "gaussian", "laplace", "bernoulli", "categorical" or an object of `polymodal.objectives`. Left out: values
             that are all 0 or 1 are Bernoulli (one 1 in each row: categorical), all others normal with a learned scale.
         beta: Weight of the divergence, >= 0. At 1 training raises a lower bound on log p(x); above 1, a looser one.

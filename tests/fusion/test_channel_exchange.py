@@ -36,7 +36,7 @@ def test_exchange_happens_with_the_penalty_and_does_not_without(rng: np.random.G
     train, test = slice(0, 150), slice(150, 200)
     with_penalty, without = model(0.1).fit(data[train], y[train]), model(0.0).fit(data[train], y[train])
     assert without.exchange_history_.max() == 0
-    assert without.score(data[test], y[test]) < 0.7  # a mean of two decisions cannot tell
+    assert without.score(data[test], y[test]) < 0.8  # a mean of two decisions gets three of four cells
     assert with_penalty.exchange_history_[0] == 0
     assert with_penalty.exchange_history_[-1] > 0.3
     assert with_penalty.score(data[test], y[test]) > 0.95

@@ -120,7 +120,9 @@ def test_degree_two_sees_what_coincides_and_degree_one_does_not(rng: np.random.G
     )
     assert stacked.score(data[test], y[test]) > 0.95
     additive = WindowedPolynomialFusion(6, degree=1, windows=PolynomialWindows(4, ()), **common)
-    assert additive.fit(data[train], y[train]).score(data[test], y[test]) < 0.65
+    assert (
+        additive.fit(data[train], y[train]).score(data[test], y[test]) < 0.8
+    )  # a sum gets three of four cells
     again = polymodal.load(polymodal.save(stacked, tmp_path / "model"))
     np.testing.assert_array_equal(again.transform(data), stacked.transform(data))
     assert again.windows == stacked.windows

@@ -151,7 +151,7 @@ def test_steps_see_what_coincides_and_ends_do_not(rate: int, rng: np.random.Gene
         model = RecurrentFusion(8, fuse=fuse, modality_dropout=0.0, training=quick, random_state=0)
         score[fuse] = model.fit(data[train], y[train]).score(data[test], y[test])
     assert score["step"] > 0.95
-    assert score["end"] < 0.65
+    assert score["end"] < 0.8  # a sum gets three of four cells
 
 
 def test_a_clock_that_begins_together_is_not_a_stretched_one(rng: np.random.Generator) -> None:

@@ -199,7 +199,7 @@ class WindowedPolynomialFusion(StepFusion):
         history_: Loss by epoch.
 
     Relations:
-        * degree 2 solves y = whether two streams agree step by step; degree 1 without layers learns nothing of it
+        * degree 2 solves y = whether two streams agree step by step; degree 1 in one window cannot
 
     References: Hou et al. 2019, Deep multimodal multilinear fusion with high-order polynomial pooling.
     """

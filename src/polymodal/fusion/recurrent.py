@@ -83,7 +83,7 @@ class RecurrentLayer(TokenLayer):
 
     Relations:
         * "end", one modality: `torch.nn.LSTM` and a linear layer
-        * "end" is additive: it learns nothing of which steps coincide
+        * "end", several modalities: a sum of one term each
 
     Complexity:
         One step after the other; "step" does as many as the finest stream has, "end" as many as all have together.
@@ -212,7 +212,7 @@ class RecurrentFusion(StepFusion):
         history_: Loss by epoch.
 
     Relations:
-        * solves y = whether two streams agree step by step, of which `fuse="end"` learns nothing
+        * solves y = whether two streams agree step by step, which the sum of `fuse="end"` cannot
         * padding never enters: a row alone gives what it gives among longer ones
 
     References: Cho et al. 2014 (gated units); Hochreiter and Schmidhuber 1997 (long short-term memory);

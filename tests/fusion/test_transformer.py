@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from polymodal import Modalities
+import polymodal
+from polymodal import AdditiveFusion, Modalities, Training
 from polymodal.core import Modality, Ragged
 from polymodal.core.errors import ConfigError
-from polymodal.fusion import MultimodalTransformerLayer
+from polymodal.encoders import PointSetEncoder
+from polymodal.fusion import MultimodalTransformer, MultimodalTransformerLayer
 from polymodal.fusion.transformer import last_token
 from polymodal.nn import masked_mean, sine_positions
 
@@ -185,14 +187,60 @@ def test_refusals(options: dict, words: str) -> None:
 # --- the estimator ------------------------------------------------------------------------------------------------
 
 
-def paced(rng: np.random.Generator, n: int) -> tuple[Modalities, np.ndarray]:
-    """Slow a (6 steps) and fast b (18 steps, three to one of a): y says whether b is high while a's single pulse lasts."""
-    a, b, y = [], [], []
-    for _ in range(n):
-        steps = int(rng.integers(4, 7))
-        pulse, value = int(rng.integers(steps)), rng.permutation(np.arange(steps) % 2)
-        a.append(np.eye(steps)[pulse][:, None] + 0.1 * rng.normal(size=(steps, 1)))
-        b.append(np.repeat(value, 3)[:, None] + 0.1 * rng.normal(size=(3 * steps, 1)))
-        y.append(int(value[pulse]))
-    rows = np.arange(n)
-    return Modalities({"a": Modality(Ragged.of(a), rows), "b": Modality(Ragged.of(b), rows)}), np.array(y)
+def paced(n: int, seed: int) -> tuple[Modalities, np.ndarray]:
+    """A pulse comes early or late in a; b, at a rate of its own, is high in one half: y says whether it is high at the pulse."""
+    rng = np.random.default_rng(seed)
+    pulse, high = rng.integers(2, size=(2, n))
+    a = [np.eye(2)[p][:, None] for p in pulse]
+    b = [np.repeat(np.eye(2)[h], rng.integers(2, 5))[:, None] for h in high]
+    data = Modalities({"a": Modality(Ragged.of(a), np.arange(n)), "b": Modality(Ragged.of(b), np.arange(n))})
+    return data, (pulse == high).astype(int)
+
+
+def options() -> dict:
+    points = PointSetEncoder(width=8, depth=0, heads=1, frequencies=0)
+    training = Training(max_epochs=30, batch_size=25, learning_rate=5e-3)
+    return {
+        "encoders": {"a": points, "b": points},
+        "embedding_dim": 16,
+        "training": training,
+        "random_state": 0,
+    }
+
+
+@pytest.fixture(scope="module")
+def solved() -> MultimodalTransformer:
+    train, y = paced(200, seed=0)
+    return MultimodalTransformer(8, depth=1, modality_dropout=0.0, **options()).fit(train, y)
+
+
+def test_unaligned_sequences_at_different_rates(solved) -> None:
+    test, y = paced(200, seed=1)
+    assert solved.score(test, y) > 0.9
+
+
+def test_a_sum_of_pooled_sequences_cannot() -> None:
+    train, y = paced(200, seed=0)
+    test, y_test = paced(200, seed=1)
+    assert AdditiveFusion(8, modality_dropout=0.0, **options()).fit(train, y).score(test, y_test) < 0.65
+
+
+def test_saved_and_loaded_it_says_the_same(solved, tmp_path) -> None:
+    test, _ = paced(20, seed=2)
+    again = polymodal.load(polymodal.save(solved, tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict_proba(test), solved.predict_proba(test))
+    alone = np.concatenate([solved.transform(test[[row]]) for row in range(3)])
+    np.testing.assert_allclose(alone, solved.transform(test)[:3], atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["directional", "joint"])
+@pytest.mark.parametrize("task", ["regression", "multilabel"])
+def test_other_tasks(mode: str, task: str) -> None:
+    data, y = paced(20, seed=0)
+    target = y + 0.5 if task == "regression" else np.stack([y, 1 - y], axis=1)
+    model = MultimodalTransformer(
+        3, mode=mode, embedding_dim=6, depth=1, training=Training(max_epochs=1), random_state=0
+    )
+    assert model.fit(data, target).task_ == task
+    assert model.predict(data).shape == target.shape
+    assert model.module_.layer.mode == mode

@@ -294,11 +294,15 @@ class DecisionFusion(Predictor, Fusion):
     # --- saving -----------------------------------------------------------------------------------------------------
 
     def _get_state(self) -> dict[str, Any]:
-        private = {
-            name: getattr(self, name) for name in ("_codes", "_out_of_fold", "_vectorizer", "_channels")
-        }
+        private = {name: getattr(self, f"_{name}") for name in _KEPT}
         return {**super()._get_state(), **private}
 
     def _set_state(self, state: dict[str, Any]) -> None:
-        super()._set_state(state)
+        super()._set_state({name: value for name, value in state.items() if name not in _KEPT})
+        for name in _KEPT:
+            setattr(self, f"_{name}", state.get(name, {}))  # the first models had no channels
         self._members = self._choose_members(sorted(self.modalities_))
+
+
+_KEPT = ("codes", "out_of_fold", "vectorizer", "channels")
+"""What is saved beside the public attributes, without its underscore."""

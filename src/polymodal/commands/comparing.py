@@ -141,25 +141,40 @@ def compare_data(
         DataError: data that cannot be read.
         KeyboardInterrupt: after what is done so far has been written.
     """
-    begin, plan = time.perf_counter(), settings or CompareSettings()
+    plan = settings or CompareSettings()
     _check(plan)
     plan = _quick(plan) if plan.quick else plan
-    folder = None if output is None else Path(output)
+    if output is not None and not (Path(output) / RUNS_FILE).exists():
+        check_output(output, overwrite=overwrite, ours=RUNS_FILE, parts=PARTS, inputs=(source.path,))
     material = read_material(source, plan.division, task=plan.task)
+    return compare_material(material, settings=plan, output=output, overwrite=overwrite, told=told)
+
+
+def compare_material(
+    material: Material,
+    *,
+    settings: CompareSettings,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    told: Told | None = None,
+) -> CompareResult:
+    """`compare_data` on data that have been read and divided."""
+    begin, plan = time.perf_counter(), settings
+    folder = None if output is None else Path(output)
     lineup = choose_models(
         material.data, material.task, methods=plan.methods, quick=plan.quick, raw=plan.raw, epochs=plan.epochs
     )
     strategies = _strategies(material, plan)
-    kept = _open(folder, source, plan, material, lineup, overwrite=overwrite)
+    kept = _open(folder, plan, material, lineup, overwrite=overwrite)
     work = _Work(material, lineup, strategies, plan, kept, told)
     work.resumed = len(kept.runs)
     try:
         work.run()
     except KeyboardInterrupt:
         if work.main:
-            _write(work.result(source, begin, complete=False), folder)
+            _write(work.result(begin, complete=False), folder)
         raise
-    return _write(work.result(source, begin, complete=True), folder)
+    return _write(work.result(begin, complete=True), folder)
 
 
 def _check(plan: CompareSettings) -> None:
@@ -186,36 +201,26 @@ def _strategies(material: Material, plan: CompareSettings) -> dict[str, Any]:
 
 
 def _open(
-    folder: Path | None,
-    source: Source,
-    plan: CompareSettings,
-    material: Material,
-    lineup: Lineup,
-    *,
-    overwrite: bool,
+    folder: Path | None, plan: CompareSettings, material: Material, lineup: Lineup, *, overwrite: bool
 ) -> KeptRuns:
     """The file of runs: gone on with where it is of this comparison, refused or replaced where it is of another."""
     values = [np.concatenate([s.train, s.test, [s.seed]]) for s in material.splits]
-    stat = Path(source.path).expanduser().stat()
     mark = fingerprint(
-        (stat.st_mtime_ns, stat.st_size), repr(material.data), material.data.ids.astype(str), material.y.astype(str), *values,
+        material.stamp, repr(material.data), material.data.ids.astype(str), material.y.astype(str), *values,
         sorted(lineup.models.items(), key=lambda item: item[0]), plan.missing, plan.noise, plan.epochs, plan.quick, plan.raw,
     )  # fmt: skip
     if folder is None:
         return KeptRuns(None, mark)
-    ours = folder / RUNS_FILE
-    if not ours.exists():
-        check_output(folder, overwrite=overwrite, ours=RUNS_FILE, parts=PARTS, inputs=(source.path,))
-        folder.mkdir(parents=True, exist_ok=True)
-        return KeptRuns(folder, mark)
-    try:
-        return KeptRuns(folder, mark)
-    except ConfigError:
-        if not overwrite:
-            raise
-    check_output(folder, overwrite=True, ours=RUNS_FILE, parts=PARTS, inputs=(source.path,))
-    for name in PARTS:
-        (folder / name).unlink(missing_ok=True)
+    if (folder / RUNS_FILE).exists():
+        try:
+            return KeptRuns(folder, mark)
+        except ConfigError:
+            if not overwrite:
+                raise
+        check_output(folder, overwrite=True, ours=RUNS_FILE, parts=PARTS)
+        for name in PARTS:
+            (folder / name).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return KeptRuns(folder, mark)
 
 
@@ -241,6 +246,8 @@ class _Work:
         """Do what is not done yet."""
         from polymodal.encoders.vectorize import Vectorize
 
+        if any("training" in getattr(model, "get_params", dict)() for model in self.lineup.models.values()):
+            _warm_up()
         m, prepare = self.material, None if self.plan.raw else Vectorize(random_state=0)
         done = {(run.model, run.split) for run in self.main}
         observe = self._curves if self.plan.noise and m.y.ndim == 1 else None
@@ -303,7 +310,7 @@ class _Work:
     def _scorer(self) -> Any:
         return "r2" if self.material.task == "regression" else "accuracy"
 
-    def result(self, source: Source, begin: float, *, complete: bool) -> CompareResult:
+    def result(self, begin: float, *, complete: bool) -> CompareResult:
         """What can be said of the runs so far."""
         m = self.material
         truth = Truth.of(m.y, m.task)
@@ -313,13 +320,22 @@ class _Work:
             ),
             curves={run.model: run.observed for run in self.main if run.observed},
             missing=summarise_missing(self.hidden, truth, m.splits, m.groups) if self.hidden else None,
-            target=str(source.target),
+            target=m.target,
             modalities={name: column.kind for name, column in m.data.items()},
             notes=(*m.notes, *self.lineup.notes),
             complete=complete,
             resumed=self.resumed,
             seconds=time.perf_counter() - begin,
         )
+
+
+def _warm_up() -> None:
+    """Load what training needs, so that the first method that is trained is not charged for it."""
+    from polymodal.fusion import AdditiveFusion
+    from polymodal.training.options import Training
+
+    few = Training(max_epochs=1, progress=False)
+    AdditiveFusion(training=few, random_state=0).fit({"a": np.eye(4), "b": np.eye(4)}, [0, 1, 0, 1])
 
 
 def _parted(run: Run) -> tuple[float, Run]:

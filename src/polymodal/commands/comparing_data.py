@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -54,6 +55,8 @@ class Material:
         splits: Rows to learn from and to test on.
         groups: A label per row; rows of one label stay together, and are drawn together for intervals.
         notes: What was decided on the way.
+        target: What the target is called.
+        stamp: What changes when the data do, such as the time of the file.
     """
 
     data: Modalities
@@ -62,6 +65,8 @@ class Material:
     splits: tuple[Split, ...]
     groups: Int[np.ndarray, " n"]
     notes: tuple[str, ...]
+    target: str
+    stamp: str = ""
 
 
 def read_material(source: Source, division: Division, *, task: Task = "auto") -> Material:
@@ -91,7 +96,9 @@ def read_material(source: Source, division: Division, *, task: Task = "auto") ->
     y, known_task = _target(values[rows], target, task, whole=bool(known.all()), notes=notes)
     groups = row_groups(dataset.data, None if division.groups is None else text_of(dataset, division.groups))
     splits = _divide(dataset, y, known_task, division, groups, notes)
-    return Material(dataset.data, y, known_task, splits, groups, tuple(notes))
+    stat = Path(source.path).expanduser().stat()
+    stamp = f"{stat.st_mtime_ns} {stat.st_size}"
+    return Material(dataset.data, y, known_task, splits, groups, tuple(notes), target, stamp)
 
 
 def _read(source: Source, division: Division) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,7 @@ def choose_models(
             f"A comparison of fusions needs at least two modalities, got {list(data.names)}. "
             "Name what is a modality: --modality NAME=COLUMN for each."
         )
-    length = (QUICK_EPOCHS if quick else EPOCHS) if epochs is None else epochs
+    length = QUICK_EPOCHS if quick and epochs is None else epochs
     known = _catalogue()
     wanted = _wanted(methods or (QUICK if quick else tuple(known)), known)
     missing = not all(has.all() for has in data.present.values())
@@ -251,11 +251,19 @@ def _obstacle(
     return f"it needs {', '.join(required)}, which has no default" if required else ""
 
 
+def _training(own: Any, epochs: int | None) -> Any:
+    """The method's own options of training, without a bar; for as many epochs as were asked for."""
+    from polymodal.training.options import Training
+
+    found = own if isinstance(own, Training) else Training(max_epochs=EPOCHS, batch_size=64)
+    return replace(found, progress=False, max_epochs=found.max_epochs if epochs is None else epochs)
+
+
 def _build(
     cls: type[Estimator],
     settings: Mapping[str, Any],
     task: KnownTask,
-    epochs: int,
+    epochs: int | None,
     kinds: set[Kind],
     missing: bool,
 ) -> Any:
@@ -264,9 +272,7 @@ def _build(
     if "task" in parameters:
         given["task"] = task
     if "training" in parameters:
-        from polymodal.training.options import Training
-
-        given["training"] = Training(max_epochs=epochs, batch_size=64, progress=False)
+        given["training"] = _training(parameters["training"].default, epochs)
     model: Any = cls(**given)
     if not kinds <= cls.requires.kinds:
         from sklearn.pipeline import Pipeline

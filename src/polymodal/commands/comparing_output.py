@@ -37,17 +37,17 @@ def write_comparison(result: CompareResult, folder: Path) -> CompareResult:
     with atomic_file(folder / "comparison.md") as part:
         part.write_text(markdown(result), encoding="utf-8")
     with atomic_file(folder / "comparison.json") as part:
-        text = json.dumps(_finite(result.to_dict()), ensure_ascii=False, indent=1, allow_nan=False)
+        text = json.dumps(finite(result.to_dict()), ensure_ascii=False, indent=1, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
     return result
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """What JSON holds; what is infinite or not a number is null."""
     if isinstance(value, dict):
-        return {str(key): _finite(v) for key, v in value.items()}
+        return {str(key): finite(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
+from polymodal.core.errors import ConvergenceWarning
+from polymodal.fusion import _kernel_machines
 from polymodal.fusion._kernel_machines import combine, quadratics, ridge_regression, support_vectors
 from polymodal.similarity._gram import centred
 
@@ -35,6 +38,14 @@ def test_a_column_of_one_sign_gets_that_decision(rng):
     dual = support_vectors(K, -np.ones((6, 1)), 1.0)
     assert not dual.coefficients.any()
     assert dual.intercepts.tolist() == [-1.0]
+
+
+def test_kernels_far_from_size_1_do_not_run_for_ever(rng, monkeypatch):
+    monkeypatch.setattr(_kernel_machines, "MOST_STEPS", 100)
+    x = 1e4 * rng.standard_normal((30, 2))
+    y = np.where(rng.random((30, 1)) > 0.5, 1.0, -1.0)
+    with pytest.warns(ConvergenceWarning, match="stopped after 100 steps.*normalise"):
+        support_vectors(x @ x.T, y, 1e6)
 
 
 def test_ridge_regression_is_scikit_learns(rng):

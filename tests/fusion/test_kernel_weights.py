@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from polymodal.core.errors import ConfigError
@@ -115,6 +117,18 @@ def test_kernels_that_say_nothing(rng):
         assert method([kernels[0], flat], y).weights.tolist() == [1.0, 0.0]
         np.testing.assert_allclose(method([flat, flat], y).weights, [0.5, 0.5])
     np.testing.assert_allclose(on_simplex(np.zeros(4)), 0.25)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10_000), m=st.integers(1, 6), outputs=st.integers(1, 3))
+def test_weights_are_on_the_simplex(seed, m, outputs):
+    rng = np.random.default_rng(seed)
+    kernels = [centred(x @ x.T) * 10.0 ** rng.integers(-3, 2) for x in rng.standard_normal((m, 12, 2))]
+    Y = np.where(rng.random((12, outputs)) > 0.5, 1.0, -1.0)
+    for method in (equal_weights, independent_alignment, alignment_maximising, easy_weights):
+        weights = method(kernels, Y).weights
+        assert (weights >= 0).all()
+        np.testing.assert_allclose(weights.sum(), 1)
 
 
 # --- EasyMKL ---------------------------------------------------------------------------------------------------

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from polymodal.core.errors import ConvergenceWarning
 from polymodal.core.typing import Float
 
 SVM_TOLERANCE = 1e-6  # of the slopes, which are of size 1: weights of kernels follow to about as much
+
+MOST_STEPS = 1_000_000  # of two coefficients each; only kernels far from size 1 need as many
 
 
 @runtime_checkable
@@ -51,6 +55,7 @@ def support_vectors(K: Float[np.ndarray, "n n"], Y: Float[np.ndarray, "n o"], C:
     Relations:
         * equals scikit-learn's SVC(kernel="precomputed").
     """
+    from sklearn.exceptions import ConvergenceWarning as Unfinished
     from sklearn.svm import SVC
 
     K = np.ascontiguousarray(K)
@@ -59,7 +64,17 @@ def support_vectors(K: Float[np.ndarray, "n n"], Y: Float[np.ndarray, "n o"], C:
         if (signs == signs[0]).all():
             intercepts[o] = signs[0]
             continue
-        machine = SVC(C=C, kernel="precomputed", tol=SVM_TOLERANCE).fit(K, signs)
+        machine = SVC(C=C, kernel="precomputed", tol=SVM_TOLERANCE, max_iter=MOST_STEPS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Unfinished)  # said below, with what to do
+            machine.fit(K, signs)
+        if machine.fit_status_:
+            warnings.warn(
+                f"A support vector machine on kernels of mean size {np.trace(K) / len(K):.3g} stopped after {MOST_STEPS:,} steps. "
+                "Normalise the kernels (normalise='variance'), lower C, or raise the reg of EasyMKL.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         coefficients[machine.support_, o] = machine.dual_coef_[0]
         intercepts[o] = machine.intercept_[0]
     objective = np.abs(coefficients).sum() - 0.5 * np.einsum("io,io->", coefficients, K @ coefficients)

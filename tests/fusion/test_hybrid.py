@@ -43,9 +43,9 @@ def test_weight_on_early_alone_is_early_fusion(early_rows, rng: np.random.Genera
     holes = data.without("a", slice(0, 20))
     only = {"early": 1.0, "a": 0.0, "b": 0.0}
     hybrid = HybridFusion(weights=only, early_rows=early_rows).fit(holes, y)
-    early = EarlyFusion().fit(
-        holes.complete() if early_rows == "complete" else holes, y[20:] if early_rows == "complete" else y
-    )
+    whole = slice(20, None) if early_rows == "complete" else slice(None)
+    missing = "mean" if early_rows == "complete" else "patterns"
+    early = EarlyFusion(missing=missing).fit(holes[whole], y[whole])
     np.testing.assert_allclose(hybrid.predict_proba(data)[20:], early.predict_proba(data)[20:], atol=1e-12)
     if early_rows == "any":
         np.testing.assert_allclose(hybrid.predict_proba(holes), early.predict_proba(holes), atol=1e-12)

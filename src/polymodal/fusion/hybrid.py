@@ -11,7 +11,7 @@ from polymodal.core.random import RandomState
 from polymodal.core.task import Task
 from polymodal.fusion._decisions import DecisionFusion, Rule, Weights
 from polymodal.fusion._members import Member, is_own
-from polymodal.fusion.early import EarlyFusion
+from polymodal.fusion.early import EarlyFusion, Missing
 
 EARLY = "early"
 """How the early model is called in `models_` and `weights_`."""
@@ -33,7 +33,7 @@ class HybridFusion(DecisionFusion):
             sum of those of its modalities.
         noise: As in `LateFusion`.
         early_rows: Which rows the early model learns from and answers: `"complete"`, or `"any"`, where it treats missing modalities
-            in its own way.
+            in its own way (an `EarlyFusion` made here: by a model for each set of modalities, `missing="patterns"`).
         cv: Folds of the cross-validation, >= 2. Rows that share a stored value stay in one fold.
         task: What y holds: classes, quantities or 0/1 labels; `"auto"` takes floats as quantities, several 0/1 columns
             as labels and all else as classes.
@@ -83,7 +83,8 @@ class HybridFusion(DecisionFusion):
         return [cls(), cls(rule="stacking", cv=3), cls(early_rows="any", weights="validation", cv=3)]
 
     def _choose_members(self, names: list[str]) -> dict[str, Member]:
-        early = self.early if is_own(self.early) else EarlyFusion(self.early)
+        missing: Missing = "mean" if self.early_rows == "complete" else "patterns"
+        early = self.early if is_own(self.early) else EarlyFusion(self.early, missing=missing)
         members = {name: Member(self._template(self.late, name), (name,)) for name in names}
         return {**members, EARLY: Member(early, tuple(names), whole=self.early_rows == "complete")}
 

@@ -137,3 +137,13 @@ def test_what_does_not_fit_is_refused_by_name(rng: np.random.Generator) -> None:
     fitted = model(0.1, training=TINY).fit(data, y)
     with pytest.raises(ModalityError, match="'left' was fitted as pictures of shape \\(4, 4\\)"):
         fitted.transform({"left": np.zeros((2, 4, 5))})
+
+
+def test_a_finished_training_is_taken_up_without_a_step(rng: np.random.Generator, tmp_path) -> None:
+    data, y = signs(rng, 40)
+    kept = Training(max_epochs=1, batch_size=20, learning_rate=1e-2, checkpoint=tmp_path / "run")
+    first = model(0.01, training=kept).fit(data, y)
+    again = model(0.01, training=kept).fit(data, y)
+    assert len(first.exchange_history_) == 2
+    assert len(again.exchange_history_) == 0
+    np.testing.assert_array_equal(again.transform(data), first.transform(data))

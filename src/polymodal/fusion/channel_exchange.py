@@ -191,7 +191,8 @@ class ChannelExchange(SupervisedFusion):
     def _fit(self, data: Modalities, y: np.ndarray | None) -> None:
         self._rates: list[Tensor] = []
         super()._fit(data, y)
-        self.exchange_history_ = torch.stack(self._rates).cpu().numpy()
+        # A training that a checkpoint shows to be finished makes no step.
+        self.exchange_history_ = torch.stack(self._rates or [torch.zeros(0)]).cpu().numpy().ravel()
         del self._rates
 
     def _loss(self, target: Target) -> Callable[[nn.Module, Batch], Tensor]:

@@ -89,6 +89,7 @@ def train(
         ) as report,
     ):
         run.all_epochs(report)
+    distributed.broadcast_state(module)  # batch norms kept running means of the rows of their own process
     module.to("cpu")
     module.eval()
     return run.history()

@@ -187,8 +187,8 @@ class RecurrentFusion(StepFusion):
 
     Sequences are read step by step (`StepEncoder`), sounds as convolved frames of their spectrogram (`SoundEncoder`), steps
     that are pictures through a small convolutional network: CNN-RNN hybrids. Texts come word by word; vectors and pictures
-    are one vector, which at `fuse="step"` stands at every step. Seconds come from the rates of the stores (`Ragged.rate`);
-    a sequence without one is spread evenly over the row.
+    are one vector, which at `fuse="step"` stands at every step. Seconds come from the rates of the stores (`Ragged.rate`) with
+    these two encoders; a sequence without a rate, and the tokens of any other encoder, are spread evenly over the row.
 
     Args:
         n_components: Size of the states, of the steps' vectors and of z.

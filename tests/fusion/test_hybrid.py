@@ -134,3 +134,21 @@ def test_refusals(rng: np.random.Generator) -> None:
     with pytest.raises(ModalityError, match="'a'.*SVC lacks predict_proba"):
         HybridFusion(late=SVC()).fit(data, y)
     assert HybridFusion(SVC(), late=SVC(), rule="vote").fit(data, y).score(data, y) > 0.5
+
+
+def test_stacking_does_not_trust_an_early_model_on_rows_it_never_saw_lacking(
+    rng: np.random.Generator,
+) -> None:
+    """Learned on whole rows: where b lacks, the early model, imputing, is left out; with enough such rows it is weighed by them."""
+    data, y = case(rng, 240)
+    early = EarlyFusion(missing="mean")
+    model = HybridFusion(early, rule="stacking", early_rows="any", cv=3, random_state=0).fit(data, y)
+    late = LateFusion("stacking", cv=3, random_state=0).fit(data, y)
+    np.testing.assert_allclose(
+        model.predict_proba(data.select("a")), late.predict_proba(data.select("a")), atol=1e-9
+    )
+    holes = data.without("b", slice(0, 60))
+    taught = HybridFusion(early, rule="stacking", early_rows="any", cv=3).fit(holes, y)
+    used, rows = taught._lesson(np.array([True, False, True]))
+    assert used.tolist() == [True, False, True]
+    assert np.flatnonzero(rows).tolist() == list(range(60))

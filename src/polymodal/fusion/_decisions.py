@@ -264,10 +264,9 @@ class DecisionFusion(Predictor, Fusion):
 
     def _stack(self, answers: np.ndarray, present: np.ndarray) -> np.ndarray:
         combined = np.full((len(answers), *answers.shape[2:]), np.nan)
-        known = ~np.isnan(self._out_of_fold[:, :, 0, 0])
-        for pattern in np.unique(present, axis=0):
-            rows = (present == pattern).all(axis=1)
-            taught = known[:, pattern].all(axis=1)
+        for there in np.unique(present, axis=0):
+            rows = (present == there).all(axis=1)
+            pattern, taught = self._lesson(there)
             for o in range(answers.shape[2]):
                 seen, asked = self._out_of_fold[taught][:, pattern, o], answers[rows][:, pattern, o]
                 truth = self._codes[taught, o]
@@ -278,9 +277,25 @@ class DecisionFusion(Predictor, Fusion):
                     found = stack_classes(seen, truth, asked, self.prior_[o])
                 if found is None:  # these never met in training: nothing to learn a combination from
                     equal = np.ones((len(pattern), answers.shape[3]))
-                    found = mean_rule(answers[rows][:, :, o], present[rows], equal)
+                    found = mean_rule(answers[rows][:, :, o], present[rows] & pattern, equal)
                 combined[rows, o] = found
         return combined
+
+    def _lesson(self, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The members whose answers are combined where those of `there` answer, and the training rows to learn it from.
+
+        A member of several modalities that lacks some of them says less than on whole rows: only rows that lack the same can teach
+        its weight, and where these are few it is left out.
+        """
+        known = ~np.isnan(self._out_of_fold[:, :, 0, 0])
+        lacking = {label for label, has in zip(self._members, there, strict=True) if not has}
+        partly = np.array([bool(lacking & set(member.names)) for member in self._members.values()])
+        if (there & partly).any():
+            alike: np.ndarray = (known == there).all(axis=1)
+            if alike.sum() >= _FEW:
+                return there, alike
+            there = there & ~partly
+        return there, known[:, there].all(axis=1)
 
     def _answers(self, data: Modalities) -> Float[np.ndarray, "n q"]:
         combined = self._combine(data)
@@ -303,6 +318,9 @@ class DecisionFusion(Predictor, Fusion):
             setattr(self, f"_{name}", state.get(name, {}))  # the first models had no channels
         self._members = self._choose_members(sorted(self.modalities_))
 
+
+_FEW = 30
+"""Fewer rows than this do not teach how much a member's answers on incomplete rows are worth."""
 
 _KEPT = ("codes", "out_of_fold", "vectorizer", "channels")
 """What is saved beside the public attributes, without its underscore."""

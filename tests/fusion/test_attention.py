@@ -131,24 +131,9 @@ def test_gradients_are_right() -> None:
 
 
 @pytest.mark.parametrize("poison", [1e9, float("nan"), float("inf")])
-def test_what_is_absent_changes_neither_output_nor_gradient(poison: float) -> None:
+def test_what_is_absent_changes_neither_output_nor_gradient(poison: float, check_poison) -> None:
     layer, (tokens, present, masks) = CrossAttentionLayer(DIMS, 2, width=6), draws()
-    there = {m: mask & present.get(m, torch.ones(3, dtype=torch.bool))[:, None] for m, mask in masks.items()}
-    results = []
-    for value in (0.0, poison):
-        leaves = {
-            m: torch.where(there[m][..., None], x, torch.full_like(x, value)).requires_grad_()
-            for m, x in tokens.items()
-        }
-        layer.zero_grad()
-        out = layer(leaves, present, masks)
-        out.square().sum().backward()
-        results.append(
-            [out, *(p.grad.clone() for p in layer.parameters()), *(v.grad for v in leaves.values())]
-        )
-    for clean, dirty in zip(*results, strict=True):
-        assert torch.equal(clean, dirty)
-        assert clean.isfinite().all()
+    check_poison(layer, tokens, present, masks, poison)
 
 
 def test_a_row_does_not_depend_on_its_batch_or_its_padding() -> None:

@@ -11,17 +11,22 @@ the peak above the input.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+from measuring import (
+    Absent,
+    Answer,
+    Row,
+    best_of,
+    command_line,
+    contend,
+    difference,
+    interpreter,
+    present,
+    row,
 )
+
 PEERS = ("dtaidistance", "tslearn", "aeon", "dtw-python")
 LINEAR = ("dtaidistance",)  # what needs no matrix for a distance
 Work = tuple[str, int, int, int]  # what, length, features, sequences
@@ -47,55 +52,36 @@ WORKS: tuple[Work, ...] = (
 )
 
 
-def run(works: tuple[Work, ...] = WORKS) -> list[dict[str, Any]]:
+def run(works: tuple[Work, ...] = WORKS) -> list[Row]:
     """One row per work and peer; a peer that is not there, or cannot do it, says so in its name."""
     rows = []
     for work in works:
-        ours = _measure("polymodal", work)
-        if "error" in ours:
-            raise RuntimeError(ours["error"])
+        ours = present(contend(__file__, "polymodal", work))
         for peer in PEERS:
             if work[0] == "pairs" and peer == "dtw-python":
                 continue  # it has no all pairs
-            theirs: dict[str, Any] = {"error": "its matrix does not fit"}
+            theirs: Answer | Absent = Absent("its matrix does not fit")
             if work[1] < 50_000 or (work[0] == "distance" and peer in LINEAR):
-                theirs = _measure(peer, work)
-            absent = "error" in theirs
+                theirs = contend(__file__, peer, work, python=_python(peer))
             rows.append(
-                {
-                    "work": _say(work),
-                    "ours_s": ours["seconds"],
-                    "peer": f"{peer}: {theirs['error']}" if absent else f"{peer} {theirs['version']}",
-                    "peer_s": float("nan") if absent else theirs["seconds"],
-                    "ratio": float("nan") if absent else theirs["seconds"] / ours["seconds"],
-                    "ours_mib": ours["mib"],
-                    "peer_mib": float("nan") if absent else theirs["mib"],
-                    "agreement": float("nan") if absent else abs(theirs["answer"] / ours["answer"] - 1),
-                }
+                row(
+                    work=_say(work),
+                    ours=ours,
+                    peer_name=peer,
+                    peer=theirs,
+                    agreement=difference("answer", relative=True),
+                )
             )
     return rows
+
+
+def _python(peer: str) -> str:
+    return interpreter("POLYMODAL_BENCH_AEON_PYTHON" if peer == "aeon" else "POLYMODAL_BENCH_PYTHON")
 
 
 def _say(work: Work) -> str:
     what, length, features, count = work
     return f"DTW {what}, " + (f"{count} x " if count > 2 else "") + f"{length:,} frames, {features} features"
-
-
-def _measure(who: str, work: Work) -> dict[str, Any]:
-    variable = {"polymodal": "", "aeon": "POLYMODAL_BENCH_AEON_PYTHON"}.get(who, "POLYMODAL_BENCH_PYTHON")
-    python = os.environ.get(variable) or sys.executable
-    done = subprocess.run(
-        [python, __file__, "--contender", who, json.dumps(work)],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return {"error": "not installed" if "ModuleNotFoundError" in last else last[:80]}
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 def _polymodal(what: str, features: int) -> Callable[[Any], float]:
@@ -168,7 +154,7 @@ def _cost(x: Any, path: Any) -> float:
     return float(np.sqrt(((x[0][i] - x[1][j]) ** 2).sum()))
 
 
-def _contend(who: str, work: Work) -> dict[str, Any]:
+def contender(who: str, work: Work) -> Answer:
     import importlib.metadata
 
     import numpy as np
@@ -188,39 +174,9 @@ def _contend(who: str, work: Work) -> dict[str, Any]:
 
     solve(walks(200))  # compiles
     x = walks(length)
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")  # the high-water mark starts here
-    before = _status("VmRSS")
-    best, spent = np.inf, 0.0
-    while spent < 2.0:
-        start = time.process_time()
-        answer = solve(x)
-        took = time.process_time() - start
-        best, spent = min(best, took), spent + max(took, 0.1)
-    return {
-        "seconds": best,
-        "mib": (_status("VmHWM") - before) / 1024,
-        "answer": answer,
-        "version": importlib.metadata.version(who),
-    }
-
-
-def _status(field: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as file:
-        return int(next(line for line in file if line.startswith(field)).split()[1])
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(sys.argv[2], tuple(json.loads(sys.argv[3])))))
-        return
-    columns = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement")
-    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
-    for work in WORKS:
-        for row in run((work,)):
-            cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in (row[c] for c in columns)]
-            print("| " + " | ".join(cells) + " |", flush=True)
+    found = best_of(lambda: solve(x), repeats=20, enough=2)
+    return found.figures() | {"answer": found.answer, "version": importlib.metadata.version(who)}
 
 
 if __name__ == "__main__":
-    main()
+    command_line(run, contender, WORKS)

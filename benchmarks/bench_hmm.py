@@ -9,17 +9,11 @@ compiles; MiB are the peak above the input. The answer is the log-likelihood aft
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
+from measuring import Answer, Row, best_of, command_line, contend, difference, interpreter, present, row
+
 PEERS = ("hmmlearn log", "hmmlearn scaling")
 STEPS = 5
 Work = tuple[str, int, int, int, int]  # what, sequences, frames of each, features (or symbols), states
@@ -33,27 +27,21 @@ WORKS: tuple[Work, ...] = (
 )
 
 
-def run(works: tuple[Work, ...] = WORKS) -> list[dict[str, Any]]:
+def run(works: tuple[Work, ...] = WORKS) -> list[Row]:
+    """One row per work and peer."""
     rows = []
     for work in works:
-        ours = _measure("polymodal", work)
-        if "error" in ours:
-            raise RuntimeError(ours["error"])
-        for peer in PEERS:
-            theirs = _measure(peer, work)
-            absent = "error" in theirs
-            rows.append(
-                {
-                    "work": _say(work),
-                    "ours_s": ours["seconds"],
-                    "peer": f"{peer}: {theirs['error']}" if absent else f"{peer} {theirs['version']}",
-                    "peer_s": float("nan") if absent else theirs["seconds"],
-                    "ratio": float("nan") if absent else theirs["seconds"] / ours["seconds"],
-                    "ours_mib": ours["mib"],
-                    "peer_mib": float("nan") if absent else theirs["mib"],
-                    "agreement": float("nan") if absent else abs(theirs["answer"] / ours["answer"] - 1),
-                }
+        ours = present(contend(__file__, "polymodal", work))
+        rows += [
+            row(
+                work=_say(work),
+                ours=ours,
+                peer_name=peer,
+                peer=contend(__file__, peer, work, python=interpreter()),
+                agreement=difference("answer", relative=True),
             )
+            for peer in PEERS
+        ]
     return rows
 
 
@@ -62,24 +50,6 @@ def _say(work: Work) -> str:
     task = "best path, diag" if what == "viterbi" else f"Baum-Welch, {what}, {STEPS} steps"
     kind = "symbols" if what == "discrete" else "features"
     return f"{task}: {count} x {length:,} frames, {features} {kind}, {states} states"
-
-
-def _measure(who: str, work: Work) -> dict[str, Any]:
-    python = (
-        sys.executable if who == "polymodal" else os.environ.get("POLYMODAL_BENCH_PYTHON") or sys.executable
-    )
-    done = subprocess.run(
-        [python, __file__, "--contender", who, json.dumps(work)],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return {"error": "not installed" if "ModuleNotFoundError" in last else last[:80]}
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 def _start(what: str, features: int, states: int) -> dict[str, Any]:
@@ -175,48 +145,17 @@ def _hmmlearn(work: Work, implementation: str) -> Callable[[Any], float]:
     return solve
 
 
-def _contend(who: str, work: Work) -> dict[str, Any]:
+def contender(who: str, work: Work) -> Answer:
     import importlib.metadata
-
-    import numpy as np
 
     solve = _polymodal(work) if who == "polymodal" else _hmmlearn(work, who.split()[1])
     what, count, _, features, states = work
     solve(_data(what, count, 20, features, states))  # compiles
     x = _data(*work)
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")  # the high-water mark starts here
-    before = _status("VmRSS")
-    best, spent = np.inf, 0.0
-    while spent < 3.0:
-        start = time.process_time()
-        answer = solve(x)
-        took = time.process_time() - start
-        best, spent = min(best, took), spent + max(took, 0.1)
-    return {
-        "seconds": best,
-        "mib": (_status("VmHWM") - before) / 1024,
-        "answer": answer,
-        "version": importlib.metadata.version(who.split(maxsplit=1)[0]),
-    }
-
-
-def _status(field: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as file:
-        return int(next(line for line in file if line.startswith(field)).split()[1])
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(sys.argv[2], tuple(json.loads(sys.argv[3])))))
-        return
-    columns = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement")
-    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
-    for work in WORKS:
-        for row in run((work,)):
-            cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in (row[c] for c in columns)]
-            print("| " + " | ".join(cells) + " |", flush=True)
+    found = best_of(lambda: solve(x), repeats=20, enough=3)
+    version = importlib.metadata.version(who.split(maxsplit=1)[0])
+    return found.figures() | {"answer": found.answer, "version": version}
 
 
 if __name__ == "__main__":
-    main()
+    command_line(run, contender, WORKS)

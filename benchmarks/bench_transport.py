@@ -11,67 +11,39 @@ converged one: with as many steps, how far each has come; `missed` the sum of wh
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
+from measuring import Answer, Row, best_of, command_line, contend, interpreter, present, row
+
 PEERS = ("POT, log, numpy", "POT, log, torch", "POT, stabilised", "geomloss")
 WORKS = ((1_000, 100), (4_000, 100))  # elements a side, steps
 EPSILON = 0.01
 
 
-def run(works: tuple[tuple[int, int], ...] = WORKS) -> list[dict[str, Any]]:
+def run(works: tuple[tuple[int, int], ...] = WORKS) -> list[Row]:
     """One row per work and peer."""
     rows = []
     for n, steps in works:
-        truth = _measure("converged", n, 20_000)["answer"]
-        ours = _measure("polymodal", n, steps)
-        if "error" in ours:
-            raise RuntimeError(ours["error"])
+        truth = present(contend(__file__, "converged", n, 20_000))["answer"]
+        ours = present(contend(__file__, "polymodal", n, steps))
+
+        def agreement(ours: Answer, peer: Answer, truth: float = truth) -> str:
+            return " / ".join(f"{abs(who['answer'] / truth - 1):.1e}" for who in (ours, peer))
+
         for peer in PEERS:
-            theirs = _measure(peer, n, steps)
-            absent = "error" in theirs
-            nan = float("nan")
-            rows.append(
-                {
-                    "work": f"Sinkhorn, n = {n:,}, {steps} steps",
-                    "ours_s": ours["seconds"],
-                    "peer": f"{peer}: {theirs['error']}" if absent else peer,
-                    "peer_s": nan if absent else theirs["seconds"],
-                    "ratio": nan if absent else theirs["seconds"] / ours["seconds"],
-                    "ours_mib": ours["mib"],
-                    "peer_mib": nan if absent else theirs["mib"],
-                    "agreement": f"{abs(ours['answer'] / truth - 1):.1e} / "
-                    + ("" if absent else f"{abs(theirs['answer'] / truth - 1):.1e}"),
-                    "missed": f"{ours['missed']:.1e} / " + ("" if absent else f"{theirs['missed']:.1e}"),
-                }
+            theirs = contend(__file__, peer, n, steps, python=interpreter())
+            found = row(
+                work=f"Sinkhorn, n = {n:,}, {steps} steps",
+                ours=ours,
+                peer_name=peer,
+                peer=theirs,
+                agreement=agreement,
             )
+            missed = f"{theirs['missed']:.1e}" if isinstance(theirs, dict) else ""
+            rows.append(found | {"missed": f"{ours['missed']:.1e} / {missed}"})
     return rows
-
-
-def _measure(who: str, n: int, steps: int) -> dict[str, Any]:
-    ours = who in ("polymodal", "converged")
-    python = sys.executable if ours else os.environ.get("POLYMODAL_BENCH_PYTHON") or sys.executable
-    done = subprocess.run(
-        [python, __file__, "--contender", who, str(n), str(steps)],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return {"error": "not installed" if "ModuleNotFoundError" in last else last[:80]}
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 def _polymodal(steps: int, tol: float = 0.0) -> Callable[..., Any]:
@@ -115,7 +87,7 @@ def _geomloss(steps: int) -> Callable[..., Any]:
     return solve
 
 
-def _contend(who: str, n: int, steps: int) -> dict[str, Any]:
+def contender(who: str, n: int, steps: int) -> Answer:
     import numpy as np
 
     solve = {
@@ -136,41 +108,13 @@ def _contend(who: str, n: int, steps: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     solve(*problem(50))  # compiles
     data = problem(n)
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")  # the high-water mark starts here
-    before = _status("VmRSS")
-    best, spent, plan = np.inf, 0.0, None
-    while spent < 4.0:
-        plan = None  # so that two are never held
-        start = time.process_time()
-        plan = solve(*data)
-        took = time.process_time() - start
-        best, spent = min(best, took), spent + max(took, 0.1)
-    p = data[3]
-    return {
-        "seconds": best,
-        "mib": (_status("VmHWM") - before) / 1024,
+    found = best_of(lambda: solve(*data), repeats=20, enough=4)
+    plan, p = found.answer, data[3]
+    return found.figures() | {
         "answer": float((plan * data[2]).sum() / plan.sum()),
         "missed": float(abs(plan.sum(0) - p).sum() + abs(plan.sum(1) - p).sum()),
     }
 
 
-def _status(field: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as file:
-        return int(next(line for line in file if line.startswith(field)).split()[1])
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
-        return
-    columns = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement", "missed")
-    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns), flush=True)
-    for work in WORKS:
-        for row in run((work,)):
-            cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in (row[c] for c in columns)]
-            print("| " + " | ".join(cells) + " |", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(run, contender, WORKS)

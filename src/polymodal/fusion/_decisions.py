@@ -291,11 +291,11 @@ class DecisionFusion(Predictor, Fusion):
         lacking = {label for label, has in zip(self._members, there, strict=True) if not has}
         partly = np.array([bool(lacking & set(member.names)) for member in self._members.values()])
         if (there & partly).any():
-            alike: np.ndarray = (known == there).all(axis=1)
+            alike = np.asarray((known == there).all(axis=1))
             if alike.sum() >= _FEW:
                 return there, alike
             there = there & ~partly
-        return there, known[:, there].all(axis=1)
+        return there, np.asarray(known[:, there].all(axis=1))
 
     def _answers(self, data: Modalities) -> Float[np.ndarray, "n q"]:
         combined = self._combine(data)

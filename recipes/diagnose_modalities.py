@@ -27,6 +27,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import numpy as np
+from scipy.sparse import eye_array
 
 from polymodal import Modalities, Training, datasets
 from polymodal.cli.answering import plain
@@ -203,7 +204,7 @@ def retrieve(task: Task) -> list[dict[str, Any]]:
         "SharedIndividual": SharedIndividual(10, n_private=10, max_iter=200, tol=1e-5),
         "PredictiveFission": PredictiveFission(16, n_private=16, training=training, random_state=SEED),
     }
-    found = []
+    found, own = [], eye_array(len(asked), format="csr")
     for name, model in models.items():
         start = time.process_time()
         with warnings.catch_warnings():
@@ -216,7 +217,7 @@ def retrieve(task: Task) -> list[dict[str, Any]]:
                 for m in (a, b)
             )
             for how, query in (("as it is", left[1]), ("after a map", mapped(left[0], right[0], left[1]))):
-                places = inverse_place(rank_embeddings(query, right[1]))
+                places = inverse_place(rank_embeddings(query, right[1], own))
                 score = bootstrap_interval(np.asarray(places), random_state=SEED)
                 found.append(
                     {
@@ -240,14 +241,14 @@ def mapped(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 
 def study(name: str, task: Task, out: Path) -> dict[str, Any]:
-    """Diagnose one set, write its report where it is one of the two, and ask fission."""
+    """Diagnose one set, and write its report where it is one of the two."""
     start = time.process_time()
     found = diagnose(task.dataset, task.target, group=task.group, effort=EFFORT, random_state=SEED)
     seconds = time.process_time() - start
     if name in REPORTS:
         (out / "reports").mkdir(parents=True, exist_ok=True)
         report_of(found).write(out / "reports" / f"{name}.html")
-    return {"diagnosis": short(found), "cpu_seconds": round(seconds, 1), "fission": retrieve(task)}
+    return {"diagnosis": short(found), "cpu_seconds": round(seconds, 1)}
 
 
 def short(found: Diagnosis) -> dict[str, Any]:
@@ -362,6 +363,12 @@ def picture(done: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
+def keep(done: dict[str, Any], store: Path) -> None:
+    """Write what is known so far, in one step."""
+    with atomic_file(store) as temporary:
+        temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")
+
+
 def main() -> None:
     """Run what is not done yet, then write tables and the picture."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -372,20 +379,22 @@ def main() -> None:
     store = given.out / "modalities.json"
     done: dict[str, Any] = json.loads(store.read_text("utf-8")) if store.exists() else {}
     for name in given.sets.split(","):
-        if name in done:
+        if "fission" in done.get(name, {}):
             continue
         try:
             task = LOADERS[name](given.data)
         except FileNotFoundError as error:
             print(f"{name}: left out, {error.filename} is not there")
             continue
-        done[name] = study(name, task, given.out)
-        print(
-            f"{name}: {done[name]['cpu_seconds']} s, {done[name]['diagnosis']['recommendation']['sentence']}",
-            flush=True,
-        )
-        with atomic_file(store) as temporary:
-            temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        if name not in done:
+            done[name] = study(name, task, given.out)
+            print(
+                f"{name}: {done[name]['cpu_seconds']} s, {done[name]['diagnosis']['recommendation']['sentence']}",
+                flush=True,
+            )
+            keep(done, store)
+        done[name]["fission"] = retrieve(task)
+        keep(done, store)
     done = {name: done[name] for name in LOADERS if name in done}
     page = given.out / "modalities.md"
     text = page.read_text("utf-8") if page.exists() else "# Study: what modalities are worth\n"

@@ -13,7 +13,7 @@ from polymodal.core.random import RandomState
 from polymodal.core.task import Task
 from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
-from polymodal.fusion._layer import Bounded, FusionLayer
+from polymodal.fusion._layer import FusionLayer
 from polymodal.fusion._supervised import SupervisedFusion
 from polymodal.training.options import Training
 
@@ -113,6 +113,13 @@ class TensorLayer(FusionLayer):
         return tensor_contract(with_one, self.weight)
 
 
+class _BoundedTensorLayer(TensorLayer):
+    """What `Bounded` does, under the names of weights that saved models have."""
+
+    def _fuse(self, values: dict[str, Tensor], has: dict[str, Tensor]) -> Tensor:
+        return super()._fuse({name: value.tanh() for name, value in values.items()}, has)
+
+
 def _check_size(dims: Mapping[str, int], n_components: int) -> None:
     size = n_components * math.prod(d + 1 for d in dims.values())
     if size > MAX_COEFFICIENTS:
@@ -181,7 +188,7 @@ class TensorFusion(SupervisedFusion):
         return [cls(3, embedding_dim=3, modality_dropout=0.3, training=options, random_state=0)]
 
     def _make_layer(self, dims: Mapping[str, int]) -> nn.Module:
-        return Bounded(TensorLayer(dims, self.n_components))
+        return _BoundedTensorLayer(dims, self.n_components)
 
     def _embedding_dim(self, n_modalities: int) -> int:
         if self.embedding_dim is not None:

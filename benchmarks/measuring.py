@@ -146,9 +146,12 @@ def row(
     ours: Answer,
     peer_name: str,
     peer: Answer | Absent,
-    agreement: Callable[[Answer, Answer], Any],
+    agreement: Callable[[Answer, Answer], Any] | float | str,
 ) -> Row:
-    """One line of the table; a peer that is absent says so in its name, and has None for its figures."""
+    """One line of the table; a peer that is absent says so in its name, and has None for its figures.
+
+    The agreement is a value, or what makes one of ours and the peer's answer.
+    """
     answer: Answer = {} if isinstance(peer, Absent) else peer
     said = (
         [peer_name, peer.reason] if isinstance(peer, Absent) else [f"{peer_name} {answer.get('version', '')}"]
@@ -161,7 +164,7 @@ def row(
         "ratio": answer["seconds"] / ours["seconds"] if answer else None,
         "ours_mib": ours["mib"],
         "peer_mib": answer.get("mib"),
-        "agreement": agreement(ours, answer) if answer else None,
+        "agreement": None if not answer else agreement(ours, answer) if callable(agreement) else agreement,
     }
 
 

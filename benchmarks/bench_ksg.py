@@ -9,48 +9,24 @@ other draws.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from typing import Any
-
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend, difference, present, row
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 WORKS = (("KSG", 2_000), ("KSG", 20_000), ("KSG", 100_000), ("Ross", 20_000))
 
 
-def run(works: tuple[tuple[str, int], ...] = WORKS) -> list[dict[str, Any]]:
+def run(works: tuple[tuple[str, int], ...] = WORKS) -> list[Row]:
     """One row per work."""
-    rows = []
-    for what, n in works:
-        ours, theirs = (_measure(who, what, n) for who in ("polymodal", "scikit-learn"))
-        rows.append(
-            {
-                "work": f"{what}, n = {n:,}, k = 3",
-                "ours_s": ours["seconds"],
-                "peer": "scikit-learn",
-                "peer_s": theirs["seconds"],
-                "ratio": theirs["seconds"] / ours["seconds"],
-                "ours_mib": ours["mib"],
-                "peer_mib": theirs["mib"],
-                "agreement": abs(ours["answer"] - theirs["answer"]),
-            }
+    return [
+        row(
+            work=f"{what}, n = {n:,}, k = 3",
+            ours=present(contend(__file__, "polymodal", what, n)),
+            peer_name="scikit-learn",
+            peer=contend(__file__, "scikit-learn", what, n),
+            agreement=difference("answer"),
         )
-    return rows
-
-
-def _measure(who: str, what: str, n: int) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, __file__, who, what, str(n)],
-        capture_output=True,
-        text=True,
-        env=os.environ | ONE_THREAD,
-        check=True,
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+        for what, n in works
+    ]
 
 
 def _ours(what: str, x: np.ndarray, y: np.ndarray) -> float:
@@ -66,9 +42,7 @@ def _theirs(what: str, x: np.ndarray, y: np.ndarray) -> float:
     return float(function(x[:, None], y, n_neighbors=3, random_state=0)[0])
 
 
-def main(who: str, what: str, n: int) -> None:
-    import resource
-
+def contender(who: str, what: str, n: int) -> Answer:
     rng = np.random.default_rng(0)
     x = rng.normal(size=n)
     y = 0.7 * x + np.sqrt(1 - 0.49) * rng.normal(size=n)
@@ -76,21 +50,9 @@ def main(who: str, what: str, n: int) -> None:
         y = np.digitize(y, [-1.0, 0.0, 1.0])
     solve = _ours if who == "polymodal" else _theirs
     solve(what, x[:200], y[:200])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
-    for _ in range(5):
-        start = time.process_time()
-        answer = solve(what, x, y)
-        seconds.append(time.process_time() - start)
-        if sum(seconds) > 10:
-            break
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": min(seconds), "mib": (after - before) / 1024, "answer": answer}))
+    found = best_of(lambda: solve(what, x, y), repeats=5)
+    return found.figures() | {"answer": found.answer}
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:
-        main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    else:
-        for row in run():
-            print(row)
+    command_line(run, contender, WORKS)

@@ -10,49 +10,31 @@ unit vectors; seconds are processor seconds on one thread, best of several; MiB 
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
+from measuring import Answer, Row, best_of, command_line, contend, difference, present, row
 
 PEERS = {"InfoNCE": "open_clip ClipLoss (formula)", "sigmoid": "open_clip SigLipLoss (formula)"}
 LOG_SCALE = 2.6592600  # ln(1 / 0.07)
 
 
-def run(sizes: tuple[tuple[int, int], ...] = ((8192, 512), (16384, 512))) -> list[dict[str, Any]]:
-    """One row per size: seconds, memory, and the largest relative difference of loss and gradients."""
-    rows = []
-    for loss, (n, d) in ((loss, size) for loss in PEERS for size in sizes):
-        ours, peer = _measure("ours", loss, n, d), _measure("peer", loss, n, d)
-        rows.append(
-            {
-                "work": f"{loss} forward + backward, N = {n:,}, d = {d}",
-                "ours_s": ours["seconds"],
-                "peer": PEERS[loss],
-                "peer_s": peer["seconds"],
-                "ratio": peer["seconds"] / ours["seconds"],
-                "ours_mib": ours["mib"],
-                "peer_mib": peer["mib"],
-                "agreement": max(
-                    abs(x - y) / abs(y) for x, y in zip(ours["answers"], peer["answers"], strict=True)
-                ),
-            }
+WORKS = ((8192, 512), (16384, 512))  # N, d
+
+
+def run(works: tuple[tuple[int, int], ...] = WORKS) -> list[Row]:
+    """One row per loss and size; the agreement is of the loss and of the gradients."""
+    return [
+        row(
+            work=f"{loss} forward + backward, N = {n:,}, d = {d}",
+            ours=present(contend(__file__, "ours", loss, n, d)),
+            peer_name=peer,
+            peer=contend(__file__, "peer", loss, n, d),
+            agreement=difference("answers", relative=True),
         )
-    return rows
+        for loss, peer in PEERS.items()
+        for n, d in works
+    ]
 
 
-def _measure(who: str, loss: str, n: int, d: int) -> dict[str, Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--contender", who, loss, str(n), str(d)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-def _contend(who: str, kind: str, n: int, d: int) -> dict[str, Any]:
+def contender(who: str, kind: str, n: int, d: int) -> Answer:
     import torch
     from torch.nn import functional
 
@@ -89,16 +71,13 @@ def _contend(who: str, kind: str, n: int, d: int) -> dict[str, Any]:
 
     loss(*inputs(64)).backward()  # loads the kernels
     tensors = inputs(n)
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts here
-    before = _status("VmRSS")
-    seconds, gradients = float("inf"), ()
-    for _ in range(3 if n < 12_000 else 2):
-        gradients = ()
-        start = time.process_time()
+
+    def step() -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         value = loss(*tensors)
-        gradients = torch.autograd.grad(value, tensors)
-        seconds = min(seconds, time.process_time() - start)
-    mib = (_status("VmHWM") - before) / 1024
+        return value, torch.autograd.grad(value, tensors)
+
+    found = best_of(step, repeats=3 if n < 12_000 else 2, enough=60)
+    value, gradients = found.answer
     probe = torch.linspace(
         -1, 1, d
     )  # fingerprints of the gradients, so that processes need not exchange them
@@ -107,27 +86,8 @@ def _contend(who: str, kind: str, n: int, d: int) -> dict[str, Any]:
         *(float(g.norm()) for g in gradients),
         *(float((g[:9] @ probe).norm()) for g in gradients[:2]),
     ]
-    return {"seconds": seconds, "mib": mib, "answers": answers}
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))))
-        return
-    rows = run(((int(sys.argv[1]), int(sys.argv[2])),)) if len(sys.argv) > 2 else run()
-    print("| work | ours cpu-s | peer cpu-s | times faster | ours MiB | peer MiB | memory | agreement |")
-    print("|---|---|---|---|---|---|---|---|")
-    for r in rows:
-        print(
-            f"| {r['work']} | {r['ours_s']:.2f} | {r['peer_s']:.2f} | {r['ratio']:.2f} | {r['ours_mib']:.0f} | "
-            f"{r['peer_mib']:.0f} | 1/{r['peer_mib'] / r['ours_mib']:.0f} | {r['agreement']:.1e} |"
-        )
+    return found.figures() | {"answers": answers}
 
 
 if __name__ == "__main__":
-    main()
+    command_line(run, contender, WORKS)

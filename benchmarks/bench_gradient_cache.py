@@ -14,48 +14,26 @@ the peak above the collated batch.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
+from measuring import Answer, Row, best_of, command_line, contend, difference, present, row
 
-PEER = "the whole batch at once"
+WORKS = ((256, 128), (1024, 128), (4096, 128))  # batch, chunk
 
 
-def run(sizes: tuple[tuple[int, int], ...] = ((256, 128), (1024, 128), (4096, 128))) -> list[dict[str, Any]]:
-    """One row per batch: seconds, memory, and the largest relative difference of loss and gradients."""
-    rows = []
-    for batch, chunk in sizes:
-        ours, peer = _measure(batch, chunk), _measure(batch, 0)
-        rows.append(
-            {
-                "work": f"contrastive step, pictures and texts, batch {batch:,}, chunks of {chunk}",
-                "ours_s": ours["seconds"],
-                "peer": PEER,
-                "peer_s": peer["seconds"],
-                "ratio": peer["seconds"] / ours["seconds"],
-                "ours_mib": ours["mib"],
-                "peer_mib": peer["mib"],
-                "agreement": max(
-                    abs(x - y) / abs(y) for x, y in zip(ours["answers"], peer["answers"], strict=True)
-                ),
-            }
+def run(works: tuple[tuple[int, int], ...] = WORKS) -> list[Row]:
+    """One row per batch; the agreement is of the loss and of the gradients."""
+    return [
+        row(
+            work=f"contrastive step, pictures and texts, batch {batch:,}, chunks of {chunk}",
+            ours=present(contend(__file__, "chunks", batch, chunk)),
+            peer_name="the whole batch at once",
+            peer=contend(__file__, "whole", batch, chunk),
+            agreement=difference("answers", relative=True),
         )
-    return rows
+        for batch, chunk in works
+    ]
 
 
-def _measure(batch: int, chunk: int) -> dict[str, Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--contender", str(batch), str(chunk)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-def _contend(rows: int, chunk: int) -> dict[str, Any]:
+def contender(who: str, rows: int, chunk: int) -> Answer:
     from contextlib import nullcontext
 
     import numpy as np
@@ -82,51 +60,23 @@ def _contend(rows: int, chunk: int) -> dict[str, Any]:
     loss = contrastive_loss(data, [("image", "text")])
     whole = make_batch(data, np.arange(rows), module.towers.collates)
 
-    def step(size: int) -> float:
+    def step() -> float:
         module.zero_grad(set_to_none=True)
-        if not chunk:
+        if who == "whole":
             value = loss(module, whole)
             value.backward()
             return value.item()
         value, finish = cached_loss(
-            loss, module, whole, chunk_size=size, device=torch.device("cpu"), precision=nullcontext
+            loss, module, whole, chunk_size=chunk, device=torch.device("cpu"), precision=nullcontext
         )
         value.backward()
         finish()
         return value.item()
 
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts here
-    before = _status("VmRSS")
-    seconds = float("inf")
-    for _ in range(2 if rows < 4000 else 1):
-        start = time.process_time()
-        value = step(chunk)
-        seconds = min(seconds, time.process_time() - start)
-    mib = (_status("VmHWM") - before) / 1024
+    found = best_of(step, repeats=2 if rows < 4000 else 1)
     norms = [float(p.grad.norm()) for p in module.parameters() if p.grad is not None]
-    return {"seconds": seconds, "mib": mib, "answers": [value, sum(norms), max(norms), float(norms[0])]}
-
-
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(int(sys.argv[2]), int(sys.argv[3]))))
-        return
-    rows = run(((int(sys.argv[1]), int(sys.argv[2])),)) if len(sys.argv) > 2 else run()
-    print(
-        "| work | in chunks, cpu-s | whole, cpu-s | time, whole / chunks | MiB, chunks | MiB, whole | agreement |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for r in rows:
-        print(
-            f"| {r['work']} | {r['ours_s']:.2f} | {r['peer_s']:.2f} | {r['ratio']:.2f} | {r['ours_mib']:.0f} | "
-            f"{r['peer_mib']:.0f} | {r['agreement']:.1e} |"
-        )
+    return found.figures() | {"answers": [found.answer, sum(norms), max(norms), norms[0]]}
 
 
 if __name__ == "__main__":
-    main()
+    command_line(run, contender, WORKS)

@@ -12,23 +12,27 @@ does not install beside current scikit-learn, so its factorisation is written ou
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+from bench_cca import correlations
+from measuring import (
+    Absent,
+    Answer,
+    Row,
+    best_of,
+    command_line,
+    contend_once,
+    difference,
+    interpreter,
+    present,
+    row,
 )
+
 WIDTH, RIDGE, FEATURES = 4.5, 1e-3, 500
 # rows, ours, peer
-WORK = [
+WORKS: list[tuple[int, str, str | None]] = [
     (2_000, "exact", "cca_zoo"),
     (2_000, "nystroem", "cca_zoo"),
     (2_000, "fourier", "cca_zoo"),
@@ -50,57 +54,29 @@ WORDS = {
 Variates = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def run(work: list[tuple[int, str, str | None]] | None = None) -> list[dict[str, Any]]:
-    """One row per piece of work; a peer that cannot be imported has None for its figures."""
-    seen: dict[tuple[str, int], dict[str, Any] | None] = {}
-
-    def measured(who: str, n: int) -> dict[str, Any] | None:
-        if (who, n) not in seen:
-            seen[(who, n)] = _measure(who, n)
-        return seen[(who, n)]
-
+def run(works: Sequence[tuple[int, str, str | None]] = WORKS) -> list[Row]:
+    """One row per piece of work."""
     rows = []
-    for n, who, peer_name in WORK if work is None else work:
-        ours = measured(who, n)
-        peer = None if peer_name is None else measured(peer_name, n)
-        assert ours is not None
-        row = {
-            "work": f"kernel CCA, n = {n:,}, {WORDS[who]}",
-            "ours_s": ours["seconds"],
-            "peer": "" if peer_name is None else WORDS[peer_name] + ("" if peer else ": not installed"),
-            "peer_s": peer and peer["seconds"],
-            "ratio": peer and peer["seconds"] / ours["seconds"],
-            "ours_mib": ours["mib"],
-            "peer_mib": peer and peer["mib"],
-            "ours_held_out": ours["held_out"],
-            "peer_held_out": peer and peer["held_out"],
-            "agreement": None,
-        }
-        if peer and who == "exact":
-            row["agreement"] = float(
-                np.abs(np.array(ours["correlations"]) - np.array(peer["correlations"])).max()
-            )
-        elif peer:
-            row["agreement"] = ours["held_out"] - peer["held_out"]
-        rows.append(row)
+    for n, who, peer_name in works:
+        ours = present(contend_once(__file__, who, n))
+        peer: Answer | Absent = Absent("")
+        if peer_name is not None:
+            python = interpreter() if peer_name == "cca_zoo" else sys.executable
+            peer = contend_once(__file__, peer_name, n, python=python)
+        found = row(
+            work=f"kernel CCA, n = {n:,}, {WORDS[who]}",
+            ours=ours,
+            peer_name="" if peer_name is None else WORDS[peer_name],
+            peer=peer,
+            agreement=difference("correlations") if who == "exact" else _gained,
+        )
+        theirs = peer["held_out"] if isinstance(peer, dict) else None
+        rows.append(found | {"ours_held_out": ours["held_out"], "peer_held_out": theirs})
     return rows
 
 
-def _measure(who: str, n: int) -> dict[str, Any] | None:
-    python = sys.executable if who != "cca_zoo" else os.environ.get("POLYMODAL_BENCH_PYTHON", sys.executable)
-    done = subprocess.run(
-        [python, __file__, "--contender", who, str(n)],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 3:
-        return None
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+def _gained(ours: Answer, peer: Answer) -> float:
+    return float(ours["held_out"] - peer["held_out"])
 
 
 def _data(n: int, seed: int = 0, d: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -191,68 +167,17 @@ def _rbf(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(-squares / (2 * WIDTH**2)))
 
 
-def _correlations(a: np.ndarray, b: np.ndarray) -> list[float]:
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    return [float(u @ v / np.sqrt((u @ u) * (v @ v))) for u, v in zip(a.T, b.T, strict=True)]
-
-
-def _contend(who: str, n: int) -> dict[str, Any]:
+def contender(who: str, n: int) -> Answer:
     fit = {"cca_zoo": _cca_zoo, "cholesky": _cholesky}.get(who) or _ours(who)
     fit(*_data(700))  # imports and first calls are not the work
     X, Y = _data(n)
-    before = _peak()
-    seconds: list[float] = []
-    while not seconds or (len(seconds) < 3 and seconds[0] < 10):
-        start = time.process_time()
-        variates = fit(X, Y)
-        seconds.append(time.process_time() - start)
-        if len(seconds) == 1:
-            peak = _peak() - before
-    some = slice(0, 5000)
-    return {
-        "seconds": min(seconds),
-        "mib": peak,
-        "correlations": _correlations(*variates(X[some], Y[some])),
-        "held_out": float(np.mean(_correlations(*variates(*_data(5000, seed=1))))),
+    found = best_of(lambda: fit(X, Y))
+    variates, some = found.answer, slice(0, 5000)
+    return found.figures() | {
+        "correlations": correlations(*variates(X[some], Y[some])),
+        "held_out": float(np.mean(correlations(*variates(*_data(5000, seed=1))))),
     }
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as one markdown table."""
-
-    def show(value: Any, form: str) -> str:
-        return "–" if value is None else format(value, form)
-
-    lines = [
-        "| work | ours, cpu-s | peer | peer, cpu-s | ratio | MiB, ours | peer | held out, ours | peer | agreement |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for r in rows:
-        cells = [
-            r["work"],
-            show(r["ours_s"], ".2f"),
-            r["peer"],
-            show(r["peer_s"], ".2f"),
-            show(r["ratio"], ".1f"),
-            show(r["ours_mib"], ".0f"),
-            show(r["peer_mib"], ".0f"),
-            show(r["ours_held_out"], ".4f"),
-            show(r["peer_held_out"], ".4f"),
-            show(r["agreement"], ".0e"),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--contender"]:
-        try:
-            print(json.dumps(_contend(sys.argv[2], int(sys.argv[3]))))
-        except ModuleNotFoundError:
-            sys.exit(3)
-    else:
-        print(table(run()))
+    command_line(run, contender, WORKS)

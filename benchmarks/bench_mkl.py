@@ -12,21 +12,15 @@ gradient from the same machine; agreement is ours over theirs, less 1.
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend, difference, interpreter, present, row
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # method, rows, modalities (negative: one width of kernel each, not five), ours, peer
-WORK = [
+WORKS = [
     ("EasyMKL", 1_000, 2, "easy", "mklpy libsvm"),
     ("EasyMKL", 1_000, 2, "easy", "mklpy cvxopt"),
     ("EasyMKL", 3_000, 4, "easy", "mklpy libsvm"),
@@ -38,43 +32,24 @@ REG = 0.1
 Learn = Callable[[list[np.ndarray], np.ndarray], tuple[np.ndarray, float]]
 
 
-def run(work: list[tuple[str, int, int, str, str]] | None = None) -> list[dict[str, Any]]:
-    """One row per piece of work; a peer that cannot be imported has None for its figures."""
-    rows = []
-    for method, n, modalities, who, peer_name in WORK if work is None else work:
-        ours, peer = _measure(who, n, modalities), _measure(peer_name, n, modalities)
-        assert ours is not None
-        row = {
-            "work": f"{method}, n = {n:,}, {max(5 * modalities, -modalities)} kernels",
-            "ours_s": ours["seconds"],
-            "peer": peer_name + ("" if peer else ": not installed"),
-            "peer_s": peer and peer["seconds"],
-            "ratio": peer and peer["seconds"] / ours["seconds"],
-            "ours_mib": ours["mib"],
-            "peer_mib": peer and peer["mib"],
-            "agreement": peer and float(np.abs(np.array(ours["weights"]) - np.array(peer["weights"])).max()),
-        }
-        if peer and who == "simple":
-            row["agreement"] = ours["objective"] / peer["objective"] - 1
-        rows.append(row)
-    return rows
+def run(works: Sequence[tuple[str, int, int, str, str]] = WORKS) -> list[Row]:
+    """One row per piece of work."""
+    return [
+        row(
+            work=f"{method}, n = {n:,}, {max(5 * modalities, -modalities)} kernels",
+            ours=present(contend(__file__, who, n, modalities)),
+            peer_name=peer,
+            peer=contend(
+                __file__, peer, n, modalities, python=interpreter() if "mklpy" in peer else sys.executable
+            ),
+            agreement=_objectives if who == "simple" else difference("weights"),
+        )
+        for method, n, modalities, who, peer in works
+    ]
 
 
-def _measure(who: str, n: int, modalities: int) -> dict[str, Any] | None:
-    python = os.environ.get("POLYMODAL_BENCH_PYTHON", sys.executable) if "mklpy" in who else sys.executable
-    done = subprocess.run(
-        [python, __file__, "--contender", who, str(n), str(modalities)],
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 3:
-        return None
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+def _objectives(ours: Answer, peer: Answer) -> float:
+    return float(ours["objective"] / peer["objective"] - 1)
 
 
 def _kernels(n: int, modalities: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -195,32 +170,17 @@ def _mklpy(name: str) -> Learn:
     return learn
 
 
-def _contend(who: str, n: int, modalities: int) -> dict[str, Any]:
+def contender(who: str, n: int, modalities: int) -> Answer:
     ours: dict[str, Learn] = {"easy": _easy, "alignment": _alignment, "simple": _simple}
     ours |= {"SLSQP": _slsqp, "reduced gradient": _reduced_gradient}
     learn = ours.get(who) or _mklpy(who.split()[1])
     small, signs = _kernels(60, modalities)
     learn(small, signs)  # imports, and whatever is done once
     kernels, y = _kernels(n, modalities)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    best, weights, objective = np.inf, np.empty(0), np.nan
-    for _ in range(3):
-        start = time.process_time()
-        weights, objective = learn(kernels, y)
-        best = min(best, time.process_time() - start)
-        if best > 10:
-            break
-    mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return {"seconds": best, "mib": mib, "weights": weights.tolist(), "objective": objective}
+    found = best_of(lambda: learn(kernels, y))
+    weights, objective = found.answer
+    return found.figures() | {"weights": weights.tolist(), "objective": objective}
 
 
 if __name__ == "__main__":
-    if "--contender" in sys.argv:
-        place = sys.argv.index("--contender")
-        try:
-            print(json.dumps(_contend(sys.argv[place + 1], *map(int, sys.argv[place + 2 : place + 4]))))
-        except ImportError:
-            sys.exit(3)
-    else:
-        for found in run():
-            print(found, flush=True)
+    command_line(run, contender, WORKS)

@@ -10,79 +10,62 @@ difference of output and gradients.
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend, present, row
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# rows, features of each modality, components
-WORK = [
-    (256, (32, 32, 32), 32),
-    (256, (64, 64, 64), 32),
-    (1024, (32, 32, 32), 128),
-    (1024, (128, 128), 64),
-    (256, (8, 8, 8, 8, 8), 32),
-]
 RANK = 4
-LOW_RANK_WORK = [
-    (256, (32, 32), 32),
-    (256, (128, 128), 32),
-    (256, (16, 16, 16), 32),
-    (256, (32, 32, 32), 32),
-    (256, (64, 64, 64), 32),
-    (256, (8, 8, 8, 8), 32),
-    (256, (16, 16, 16, 16), 32),
-    (256, (8, 8, 8, 8, 8), 32),
+# method, rows, features of each modality, components
+WORKS = [
+    ("tensor", 256, (32, 32, 32), 32),
+    ("tensor", 256, (64, 64, 64), 32),
+    ("tensor", 1024, (32, 32, 32), 128),
+    ("tensor", 1024, (128, 128), 64),
+    ("tensor", 256, (8, 8, 8, 8, 8), 32),
+    ("low-rank", 256, (32, 32), 32),
+    ("low-rank", 256, (128, 128), 32),
+    ("low-rank", 256, (16, 16, 16), 32),
+    ("low-rank", 256, (32, 32, 32), 32),
+    ("low-rank", 256, (64, 64, 64), 32),
+    ("low-rank", 256, (8, 8, 8, 8), 32),
+    ("low-rank", 256, (16, 16, 16, 16), 32),
+    ("low-rank", 256, (8, 8, 8, 8, 8), 32),
 ]
+CONTENDERS = {"tensor": ("ours", "peer"), "low-rank": ("low rank", "written out")}
 
 
-def run() -> list[dict[str, Any]]:
+def run(works: Sequence[tuple[str, int, tuple[int, ...], int]] = WORKS) -> list[Row]:
+    """One row per piece of work."""
     rows = []
-    cases = [("tensor", "ours", "peer", work) for work in WORK]
-    cases += [("low-rank", "low rank", "written out", work) for work in LOW_RANK_WORK]
-    for name, first, second, (n, dims, k) in cases:
+    for method, n, dims, k in works:
         with tempfile.TemporaryDirectory() as folder:
-            ours, peer = (measure(who, n, dims, k, Path(folder)) for who in (first, second))
-            ratio = compare(Path(folder), first, second)
+            files = {who: f"{folder}/{who}.npz" for who in CONTENDERS[method]}
+            ours, peer = (
+                present(contend(__file__, who, n, dims, k, file)) for who, file in files.items()
+            )  # in this order: the second reads the coefficients of the first
+            agreement = compare(*files.values())
         rows.append(
-            {
-                "work": f"{name} fusion, {n} rows, {' x '.join(map(str, dims))} -> {k}",
-                "ours_s": ours["seconds"],
-                "peer": "outer product, linear layer",
-                "peer_s": peer["seconds"],
-                "ratio": peer["seconds"] / ours["seconds"],
-                "ours_mib": ours["mib"],
-                "peer_mib": peer["mib"],
-                "agreement": f"{ratio:.1e}",
-            }
+            row(
+                work=f"{method} fusion, {n} rows, {' x '.join(map(str, dims))} -> {k}",
+                ours=ours,
+                peer_name="outer product, linear layer",
+                peer=peer,
+                agreement=agreement,
+            )
         )
     return rows
 
 
-def measure(who: str, n: int, dims: tuple[int, ...], k: int, folder: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, who, json.dumps([n, dims, k]), str(folder / f"{who}.npz")]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, **ONE_THREAD}
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
-def compare(folder: Path, first: str, second: str) -> float:
-    a, b = (np.load(folder / f"{who}.npz") for who in (first, second))
+def compare(first: str, second: str) -> float:
+    a, b = np.load(first), np.load(second)
     return max(float(np.abs(a[key] - b[key]).max() / np.abs(b[key]).max()) for key in a.files)
 
 
-def contender(who: str, n: int, dims: list[int], k: int, result: Path) -> dict[str, float]:
+def contender(who: str, n: int, dims: tuple[int, ...], k: int, result: str) -> Answer:
     import torch
 
     from polymodal.fusion import LowRankLayer, low_rank_to_tensor, outer_product, tensor_contract
@@ -92,7 +75,7 @@ def contender(who: str, n: int, dims: list[int], k: int, result: Path) -> dict[s
         names = [f"m{i}" for i in range(len(dims))]
         layer = LowRankLayer(dict(zip(names, dims, strict=True)), k, RANK)
         inputs = {name: torch.randn(n, d).requires_grad_() for name, d in zip(names, dims, strict=True)}
-        coefficients = result.parent / "coefficients.npy"
+        coefficients = Path(result).parent / "coefficients.npy"
 
         def low_rank() -> torch.Tensor:
             out = layer(inputs)
@@ -131,26 +114,21 @@ def contender(who: str, n: int, dims: list[int], k: int, result: Path) -> dict[s
     return clocked(once, vectors[0], weight, result)
 
 
-def clocked(once: Callable[[], Any], first: Any, weight: Any, result: Path) -> dict[str, float]:
-    """Peak memory and results of the first run, processor seconds of the best of five more."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    out = once()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    found = {"out": out.detach().numpy(), "first": first.grad.numpy()}
-    if weight is not None:
-        found["weight"] = weight.grad.flatten()[:100_000].numpy()
-    np.savez(result, **found)
-    seconds = []
-    for _ in range(5):
-        begin = time.process_time()
-        once()
-        seconds.append(time.process_time() - begin)
-    return {"seconds": min(seconds), "mib": peak / 1024}
+def clocked(once: Callable[[], Any], first: Any, weight: Any, result: str) -> Answer:
+    """Results of the first run, memory and seconds of all."""
+    results: dict[str, np.ndarray] = {}
+
+    def work() -> None:
+        out = once()
+        if not results:
+            results.update(out=out.detach().numpy(), first=first.grad.numpy().copy())
+            if weight is not None:
+                results["weight"] = weight.grad.flatten()[:100_000].numpy().copy()
+
+    figures = best_of(work, repeats=6, enough=60).figures()
+    np.savez(result, **results)
+    return figures
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(contender(sys.argv[1], *json.loads(sys.argv[2]), Path(sys.argv[3]))))
-    else:
-        for row in run():
-            print(row)
+    command_line(run, contender, WORKS)

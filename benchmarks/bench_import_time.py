@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+from measuring import Row, command_line, row
+
 
 def seconds(command: list[str], repeats: int = 5) -> tuple[float, float]:
     """Median wall time of a whole process, and its largest peak memory in MiB."""
@@ -22,7 +24,7 @@ def seconds(command: list[str], repeats: int = 5) -> tuple[float, float]:
     return sorted(times[1:])[repeats // 2], max(peaks)
 
 
-def run() -> list[dict[str, object]]:
+def run() -> list[Row]:
     python = sys.executable
     bare, _ = seconds([python, "-c", "pass"])
     numpy, numpy_mib = seconds([python, "-c", "import numpy"])
@@ -33,20 +35,16 @@ def run() -> list[dict[str, object]]:
     }.items():
         ours, mib = seconds(command)
         rows.append(
-            {
-                "work": work,
-                "ours_s": ours - bare,
-                "peer": "import numpy",
-                "peer_s": numpy - bare,
-                "ratio": (numpy - bare) / (ours - bare),
-                "ours_mib": mib,
-                "peer_mib": numpy_mib,
-                "agreement": "seconds beyond a bare interpreter",
-            }
+            row(
+                work=work,
+                ours={"seconds": ours - bare, "mib": mib},
+                peer_name="import numpy",
+                peer={"seconds": numpy - bare, "mib": numpy_mib},
+                agreement="seconds beyond a bare interpreter",
+            )
         )
     return rows
 
 
 if __name__ == "__main__":
-    for row in run():
-        print(row)
+    command_line(run)

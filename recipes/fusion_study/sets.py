@@ -21,7 +21,7 @@ from polymodal.evaluation import Split, honest_splits
 from polymodal.evaluation.splits import row_groups
 
 SPLITS = 3
-LEARN, TEST = 400, 400
+LEARN, TEST = 300, 400
 """Most rows to learn from and to test on, so that every method can be fitted on every split on one processor."""
 
 
@@ -85,7 +85,7 @@ def load_clothing(folder: Path) -> Task:
     data = Modalities({"text": texts, "table": np.hstack([numbers, *ones])})
     y = np.array([int(r["Recommended IND"]) for r in rows])
     goods = np.array([r["Clothing ID"] for r in rows])
-    return Task(made(data, y, "recommended", goods, learn=800, test=800), noise=(0.0, 1.0, 2.0))
+    return Task(made(data, y, "recommended", goods, learn=500, test=800), noise=(0.0, 1.0, 2.0))
 
 
 def load_emoji(folder: Path) -> Task:
@@ -96,9 +96,7 @@ def load_emoji(folder: Path) -> Task:
     pictures = Files([place / r["file"] for r in rows], ImageReader(size=(36, 36)))
     data = Modalities({"image": pictures, "text": texts})
     y = np.array([r["category"] for r in rows])
-    return Task(
-        made(data, y, "category", np.array([r["subgroup"] for r in rows]), learn=600), missing=(0.0, 0.3, 0.6)
-    )
+    return Task(made(data, y, "category", np.array([r["subgroup"] for r in rows])), missing=(0.0, 0.3, 0.6))
 
 
 def load_glyphs(folder: Path) -> Task:
@@ -136,7 +134,7 @@ def _digits(folder: Path, learn: int | None, test: int | None) -> Material:
 
 
 def load_digits(folder: Path) -> Task:
-    """Pictures and sounds of digits: 400 of the pairs to learn from, 1,000 to test on."""
+    """Pictures and sounds of digits: 300 of the pairs to learn from, 1,000 to test on."""
     return Task(_digits(folder, LEARN, 1000), missing=(0.0, 0.3, 0.6))
 
 

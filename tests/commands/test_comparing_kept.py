@@ -38,6 +38,13 @@ def test_a_torn_last_line_is_dropped(tmp_path):
     assert [r.model for r in KeptRuns(tmp_path, "mark").runs] == ["a", "c"]
 
 
+def test_a_run_that_two_processes_wrote_counts_once(tmp_path):
+    kept = KeptRuns(tmp_path, "mark")
+    kept.add(run("a"))
+    kept.add(run("a"))
+    assert [r.model for r in KeptRuns(tmp_path, "mark").runs] == ["a"]
+
+
 def test_another_comparison_is_never_mixed_in(tmp_path):
     KeptRuns(tmp_path, "mark")
     with pytest.raises(ConfigError, match="another comparison"):

@@ -75,7 +75,7 @@ def test_splits_that_agree_by_accident_are_no_certainty():
     """Two splits with the same difference on 40 rows each: the rows themselves say how little that means."""
     assert corrected_interval(np.array([0.1, 0.1]), 0.5) == (pytest.approx(0.1),) * 3
     _, low, high = corrected_interval(np.array([0.1, 0.1]), 0.5, least=0.04)
-    assert high - low == pytest.approx(2 * 12.7062 * np.sqrt(1.0 * 0.04), rel=1e-5)
+    assert high - low == pytest.approx(2 * 1.95996 * np.sqrt(1.0 * 0.04), rel=1e-5)
     n = 80
     truth = Truth.of(np.arange(n) % 2)
     right = truth.values[:, 0]

@@ -41,6 +41,7 @@ class KeptRuns:
             self._write({"comparison": mark})
 
     def _read(self, place: Path, mark: str) -> None:
+        there: set[tuple[str, int]] = set()
         good, lines = 0, place.read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines):
             try:
@@ -52,7 +53,10 @@ class KeptRuns:
                     f"{place.parent} holds another comparison (other data, target, split, methods or settings). "
                     "Choose another output, or say --overwrite."
                 )
-            if number:
+            if (
+                number and (plain["model"], plain["split"]) not in there
+            ):  # two processes may have written here at once
+                there.add((plain["model"], plain["split"]))
                 self.runs.append(Run.from_dict(plain))
             good += len(line)
         if good < sum(map(len, lines)):

@@ -136,21 +136,24 @@ def corrected_interval(
     Args:
         values: One value a split; NaN is left out.
         test_to_train: Rows to test on per row to learn from.
-        least: Least variance between splits: a few splits may agree by accident, but not better than their test rows allow.
+        least: Variance of the score over samples of the test rows: a few splits may agree by accident, but the interval is
+            never narrower than a normal one of this variance.
 
     Returns:
         Mean, low, high; one value alone has no interval, and its ends are infinite.
     """
-    from scipy.stats import t
+    from scipy.stats import norm, t
 
     known = values[np.isfinite(values)]
     if len(known) < 2:
         mean = float(known[0]) if len(known) else float("nan")
         return mean, float("-inf"), float("inf")
     k, mean = len(known), float(known.mean())
-    half = float(t.ppf((1 + LEVEL) / 2, k - 1)) * float(
-        np.sqrt((1 / k + test_to_train) * max(known.var(ddof=1), least))
-    )
+    from_splits = float(t.ppf((1 + LEVEL) / 2, k - 1)) * float(known.std(ddof=1))
+    from_rows = float(norm.ppf((1 + LEVEL) / 2)) * float(
+        np.sqrt(least)
+    )  # known from many rows: no few degrees of freedom
+    half = max(from_splits, from_rows) * float(np.sqrt(1 / k + test_to_train))
     return mean, mean - half, mean + half
 
 

@@ -125,7 +125,7 @@ def clocked(once: Callable[[], Any], first: Any, weight: Any, result: str) -> An
             if weight is not None:
                 results["weight"] = weight.grad.flatten()[:100_000].numpy().copy()
 
-    figures = best_of(work, repeats=6, enough=60).figures()
+    figures = best_of(work, repeats=5, enough=60).figures()
     np.savez(result, **results)
     return figures
 

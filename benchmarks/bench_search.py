@@ -9,22 +9,17 @@ building), MiB the peak of building and searching above the input, agreement the
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend_once, memory_mark, present, row
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-SIZE = (100_000, 512, 256)
+WORKS = ((100_000, 512, 256),)  # vectors, numbers each, queries
 K = 10
-WORK = [
+COMPARED = [
     ("exact, in memory", "exact", "faiss_flat"),
     ("exact, on disk (mapped)", "disk", "lancedb_flat"),
     ("approximate, tuned to recall .95", "ivf", "faiss_hnsw"),
@@ -38,55 +33,33 @@ NAMES = {
 NAMES |= {"exact": "exact_search", "disk": "DiskIndex", "ivf": "ApproximateIndex ivf"}
 
 
-def run(
-    work: list[tuple[str, str, str]] | None = None, size: tuple[int, int, int] = SIZE
-) -> list[dict[str, Any]]:
-    """One row per piece of work."""
-    seen: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        _make(Path(folder), *size)
-
-        def measured(who: str) -> dict[str, Any]:
-            if who not in seen:
-                seen[who] = _measure(who, folder)
-            return seen[who]
-
-        rows = []
-        truth = np.load(_places("exact", folder)) if measured("exact") else None
-        assert truth is not None
-        for what, ours_name, peer_name in WORK if work is None else work:
-            ours, peer = measured(ours_name), measured(peer_name)
-            found, theirs = (np.load(_places(who, folder)) for who in (ours_name, peer_name))
-            rows.append(
-                {
-                    "work": f"{what}: {size[0]:,} x {size[1]}, {size[2]} queries, k = {K}, {NAMES[ours_name]}",
-                    "ours_s": ours["seconds"],
-                    "peer": NAMES[peer_name],
-                    "peer_s": peer["seconds"],
-                    "ratio": peer["seconds"] / ours["seconds"],
-                    "ours_mib": ours["mib"],
-                    "peer_mib": peer["mib"],
-                    "ours_build_s": ours["build"],
-                    "peer_build_s": peer["build"],
-                    "agreement": _recall(found, truth),
-                    "peer_agreement": _recall(theirs, truth),
-                }
-            )
+def run(works: tuple[tuple[int, int, int], ...] = WORKS) -> list[Row]:
+    """One row per search that is compared."""
+    rows = []
+    for size in works:
+        with tempfile.TemporaryDirectory() as folder:
+            _make(Path(folder), *size)
+            present(contend_once(__file__, "exact", folder))
+            truth = np.load(_places("exact", folder))
+            for what, *names in COMPARED:
+                ours, peer = (present(contend_once(__file__, name, folder)) for name in names)
+                recall, peer_recall = (_recall(np.load(_places(name, folder)), truth) for name in names)
+                found = row(
+                    work=f"{what}: {size[0]:,} x {size[1]}, {size[2]} queries, k = {K}, {NAMES[names[0]]}",
+                    ours=ours,
+                    peer_name=NAMES[names[1]],
+                    peer=peer,
+                    agreement=recall,
+                )
+                rows.append(
+                    found
+                    | {
+                        "peer_agreement": peer_recall,
+                        "ours_build_s": ours["build"],
+                        "peer_build_s": peer["build"],
+                    }
+                )
     return rows
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "| work | ours s | peer | peer s | ratio | ours MiB | peer MiB | build s, ours / peer | found, ours / peer |"
-    ]
-    lines.append("|" + "---|" * 9)
-    for r in rows:
-        lines.append(
-            f"| {r['work']} | {r['ours_s']:.3f} | {r['peer']} | {r['peer_s']:.3f} | {r['ratio']:.2f} | {r['ours_mib']:.0f} "
-            f"| {r['peer_mib']:.0f} | {r['ours_build_s']:.1f} / {r['peer_build_s']:.1f} "
-            f"| {r['agreement']:.4f} / {r['peer_agreement']:.4f} |"
-        )
-    return "\n".join(lines)
 
 
 def _make(folder: Path, n: int, d: int, q: int) -> None:
@@ -110,18 +83,7 @@ def _places(who: str, folder: str) -> Path:
     return Path(folder) / f"{who}.places.npy"
 
 
-def _measure(who: str, folder: str) -> dict[str, Any]:
-    out = subprocess.run(
-        [sys.executable, __file__, who, folder],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, **ONE_THREAD},
-    )
-    return dict(json.loads(out.stdout.splitlines()[-1]))
-
-
-def _contender(who: str, folder: str) -> dict[str, Any]:
+def contender(who: str, folder: str) -> Answer:
     vectors, queries = (np.load(Path(folder) / f"{name}.npy") for name in ("vectors", "queries"))
     build = {
         "exact": _exact,
@@ -131,23 +93,13 @@ def _contender(who: str, folder: str) -> dict[str, Any]:
         "faiss_hnsw": _faiss_hnsw,
     }
     build["lancedb_flat"] = _lancedb
-    before = _peak()
+    risen = memory_mark()
     start = time.process_time()
     search = build[who](vectors, queries, folder)
-    built = time.process_time() - start
-    times = []
-    while len(times) < 5 and sum(times) < 20:
-        start = time.process_time()
-        places = search()
-        times.append(time.process_time() - start)
-    np.save(_places(who, folder), places)
-    return {"seconds": min(times), "build": built, "mib": _peak() - before}
-
-
-def _peak() -> float:
-    """Of this process alone: getrusage would count what the parent held before the exec."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    built, mib = time.process_time() - start, risen()
+    found = best_of(search, repeats=5, enough=20)  # which begins a new mark
+    np.save(_places(who, folder), found.answer)
+    return {"seconds": found.seconds, "build": built, "mib": max(mib, risen())}
 
 
 def _exact(vectors: np.ndarray, queries: np.ndarray, folder: str) -> Callable[[], np.ndarray]:
@@ -206,7 +158,4 @@ def _lancedb(vectors: np.ndarray, queries: np.ndarray, folder: str) -> Callable[
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        print(json.dumps(_contender(sys.argv[1], sys.argv[2])))
-    else:
-        print(markdown(run()))
+    command_line(run, contender, WORKS)

@@ -11,48 +11,41 @@ and standardising of 256 x 340 bytes; that from pixels starts with standardised 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import Answer, Row, best_of, command_line, contend, present, row
 
-PEER = "transformers CLIPModel"
-PICTURES, TEXTS, REPEATS = 64, 256, 3
+WORKS = (("ViT-B/32",),)
+PICTURES, TEXTS = 64, 256
 
 
-def run(preset: str = "ViT-B/32") -> list[dict[str, Any]]:
-    """One row per piece of work: seconds, memory, and the largest difference of the vectors."""
-    with tempfile.TemporaryDirectory() as folder:
-        _write(preset, Path(folder))
-        ours, peer = (_measure(who, folder) for who in ("ours", "peer"))
-        vectors = {who: np.load(Path(folder) / f"{who}.npz") for who in ("ours", "peer")}
-        rows = []
-        for work, (count, what) in _WORKS.items():
-            a, b = (v[work] / np.linalg.norm(v[work], axis=1, keepdims=True) for v in vectors.values())
-            rows.append(
-                {
-                    "work": f"{preset}, {count} {what}",
-                    "ours_s": ours[work]["seconds"],
-                    "peer": PEER,
-                    "peer_s": peer[work]["seconds"],
-                    "ratio": peer[work]["seconds"] / ours[work]["seconds"],
-                    "per_second": count / ours[work]["seconds"],
-                    "ours_mib": ours[work]["mib"],
-                    "peer_mib": peer[work]["mib"],
-                    "agreement": float(np.abs(a - b).max()),
-                }
-            )
+def run(works: tuple[tuple[str], ...] = WORKS) -> list[Row]:
+    """Three rows per transformer; the agreement is the largest difference of the vectors."""
+    rows = []
+    for (preset,) in works:
+        with tempfile.TemporaryDirectory() as folder:
+            _write(preset, Path(folder))
+            ours, peer = (present(contend(__file__, who, folder)) for who in ("ours", "peer"))
+            vectors = [np.load(f"{folder}/{who}.npz") for who in ("ours", "peer")]
+            for work, (count, what) in _KINDS.items():
+                a, b = (v[work] / np.linalg.norm(v[work], axis=1, keepdims=True) for v in vectors)
+                found = row(
+                    work=f"{preset}, {count} {what}",
+                    ours=ours[work],
+                    peer_name="transformers CLIPModel",
+                    peer=peer[work],
+                    agreement=float(np.abs(a - b).max()),
+                )
+                rows.append(found | {"per_second": count / ours[work]["seconds"]})
     return rows
 
 
-_WORKS = {
+_KINDS = {
     "pixels": (PICTURES, "pictures, from pixels"),
     "pictures": (PICTURES, "pictures, from bytes of 256 x 340"),
     "texts": (TEXTS, "texts of 3 to 20 words"),
@@ -113,28 +106,14 @@ def _pictures() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (PICTURES, 256, 340, 3), dtype=np.uint8)
 
 
-def _measure(who: str, folder: str) -> dict[str, Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, __file__, "--contender", who, folder]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer
-
-
-def _contend(who: str, folder: str) -> dict[str, Any]:
+def contender(who: str, folder: str) -> Answer:
     works = _ours(folder) if who == "ours" else _peer(folder)
-    found, vectors = {}, {}
+    figures, vectors = {}, {}
     for name, work in works.items():
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts here
-        before, seconds = _status("VmRSS"), float("inf")
-        work()
-        for _ in range(REPEATS):
-            start = time.process_time()
-            vectors[name] = work()
-            seconds = min(seconds, time.process_time() - start)
-        found[name] = {"seconds": seconds, "mib": (_status("VmHWM") - before) / 1024}
+        found = best_of(work, repeats=4, enough=120)
+        figures[name], vectors[name] = found.figures(), found.answer
     np.savez(Path(folder) / f"{who}.npz", **vectors)
-    return found
+    return figures
 
 
 def _ours(folder: str) -> dict[str, Callable[[], np.ndarray]]:
@@ -201,23 +180,5 @@ def _peer(folder: str) -> dict[str, Callable[[], np.ndarray]]:
     }
 
 
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(field)).split()[1])
-
-
-def main() -> None:
-    if sys.argv[1:2] == ["--contender"]:
-        print(json.dumps(_contend(sys.argv[2], sys.argv[3])))
-        return
-    print("| work | ours cpu-s | peer cpu-s | times faster | a second | ours MiB | peer MiB | agreement |")
-    print("|---|---|---|---|---|---|---|---|")
-    for r in run(*sys.argv[1:2]):
-        print(
-            f"| {r['work']} | {r['ours_s']:.2f} | {r['peer_s']:.2f} | {r['ratio']:.2f} | {r['per_second']:.1f} | "
-            f"{r['ours_mib']:.0f} | {r['peer_mib']:.0f} | {r['agreement']:.1e} |"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    command_line(run, contender, WORKS)

@@ -10,8 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from measuring import Row, command_line, row
 
-def run() -> list[dict[str, object]]:
+
+def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "demo"
         begin = time.perf_counter()
@@ -24,19 +26,17 @@ def run() -> list[dict[str, object]]:
         found = json.loads((target / "demo.json").read_text("utf-8"))
     scores = {(s["query"], s["target"]): s["any_hit"] for s in found["retrieval"]["scores"]}
     hits = scores["name", "picture + outline"]
+    mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return [
-        {
-            "work": "polymodal demo, whole",
-            "ours_s": wall,
-            "peer": "four minutes",
-            "peer_s": 240.0,
-            "ratio": 240 / wall,
-            "ours_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
-            "peer_mib": "",
-            "agreement": f"name -> picture + outline R@1 {hits['1']['value']:.3f}, R@10 {hits['10']['value']:.3f}",
-        }
+        row(
+            work="polymodal demo, whole",
+            ours={"seconds": wall, "mib": mib},
+            peer_name="four minutes",
+            peer={"seconds": 240.0},
+            agreement=f"name -> picture + outline R@1 {hits['1']['value']:.3f}, R@10 {hits['10']['value']:.3f}",
+        )
     ]
 
 
 if __name__ == "__main__":
-    print(run())
+    command_line(run)

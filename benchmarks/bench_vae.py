@@ -52,7 +52,7 @@ def run(works: Sequence[tuple[str]] = WORKS) -> list[Row]:
             ours=present(contend(__file__, "ours", work)),
             peer_name="multivae MVAE",
             peer=contend(__file__, "multivae", work, python=interpreter()),
-            agreement=difference("loss", relative=True) if work != "an epoch" else lambda ours, peer: None,
+            agreement=difference("loss", relative=True) if work != "an epoch" else None,
         )
         for (work,) in works
     ]
@@ -293,10 +293,6 @@ def _no_noise() -> Iterator[None]:
 
 
 def contender(who: str, work: str) -> Answer:
-    """One contender on one thread."""
-    import torch
-
-    torch.set_num_threads(1)
     return (_ours if who == "ours" else _multivae)(work)
 
 

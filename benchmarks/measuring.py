@@ -146,7 +146,7 @@ def row(
     ours: Answer,
     peer_name: str,
     peer: Answer | Absent,
-    agreement: Callable[[Answer, Answer], Any] | float | str,
+    agreement: Callable[[Answer, Answer], Any] | float | str | None,
 ) -> Row:
     """One line of the table; a peer that is absent says so in its name, and has None for its figures.
 

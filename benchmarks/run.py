@@ -14,21 +14,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+from measuring import COLUMNS, Row, table
+
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PARTS = (
     "cca",
     "gcca",
+    "kernel_cca",
     "deep_cca",
     "info_nce",
+    "gradient_cache",
     "dtw",
     "soft_dtw",
+    "hmm",
     "transport",
     "search",
     "tensor_fusion",
     "vit",
     "mkl",
+    "vae",
     "broja",
     "ksg",
     "import_time",
@@ -36,6 +42,8 @@ PARTS = (
 )
 PEERLESS = {
     "info_nce",
+    "gradient_cache",
+    "search",
     "tensor_fusion",
     "vit",
     "ksg",
@@ -45,12 +53,23 @@ PEERLESS = {
 ENVIRONMENTS = {
     "POLYMODAL_BENCH_PYTHON": (
         ".venv-bench",
-        ["cca-zoo", "statsmodels", "dtaidistance", "tslearn", "dtw-python", "POT", "geomloss", "MKLpy"],
+        [
+            "cca-zoo",
+            "statsmodels",
+            "scikit-learn",
+            "dtaidistance",
+            "tslearn",
+            "dtw-python",
+            "hmmlearn",
+            "POT",
+            "geomloss",
+            "MKLpy",
+            "multivae",
+        ],
     ),
     "POLYMODAL_BENCH_AEON_PYTHON": (".venv-bench-aeon", ["aeon"]),  # wants another numpy
-    "POLYMODAL_BENCH_DIT_PYTHON": (".venv-bench-dit", ["dit", "cvxpy"]),
+    "POLYMODAL_BENCH_DIT_PYTHON": (".venv-bench-dit", ["dit", "cvxpy", "clarabel"]),
 }
-COLUMNS = ("work", "ours_s", "peer", "peer_s", "ratio", "ours_mib", "peer_mib", "agreement")
 
 
 def prepare() -> None:
@@ -72,36 +91,24 @@ def prepare() -> None:
                     print(f"{package} cannot be installed here; its rows will say so.", flush=True)
 
 
-def markdown(rows: list[dict[str, object]]) -> str:
-    """The rows as one table."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(_cell(row.get(column, "")) for column in COLUMNS) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "parts", nargs="*", default=list(PARTS), help=f"some of {', '.join(PARTS)}; all by default"
     )
     chosen = parser.parse_args().parts
-    sys.path.insert(0, str(HERE))
     if set(chosen) - PEERLESS:
         prepare()
     RESULTS.mkdir(exist_ok=True)
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for part in chosen:
         print(f"\n## {part}", flush=True)
         found = importlib.import_module(f"bench_{part}").run()
         (RESULTS / f"{part}.json").write_text(json.dumps(found, indent=1, default=str), encoding="utf-8")
-        print(markdown(found), flush=True)
+        print(table(found), flush=True)
         rows += found
-    print("\n## all\n" + markdown(rows))
-    (RESULTS / "table.md").write_text(markdown(rows) + "\n", encoding="utf-8")
+    print("\n## all\n" + table(rows, COLUMNS))
+    (RESULTS / "table.md").write_text(table(rows, COLUMNS) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -114,6 +114,24 @@ def test_hard_data(kind: Any, rng: np.random.Generator) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ALL)
+def test_batches_of_one_and_no_rows(kind: Any, rng: np.random.Generator) -> None:
+    pictures = rng.integers(0, 256, size=(5, 9, 7, 3), dtype=np.uint8)
+    data = (
+        Modalities({"a": rng.normal(size=(5, 3)), "picture": pictures})
+        .without("a", [1])
+        .without("picture", [2])
+    )
+    training = Training(max_epochs=1, batch_size=1, device="cpu", progress=False)
+    encoders = {"picture": ConvEncoder(width=4)}
+    model = kind(2, encoders=encoders, training=training, random_state=0).fit(data)
+    assert np.isfinite(model.score(data))
+    assert model.generate(data[[2]], target="picture").shape == (1, 9, 7, 3)
+    none = data[np.zeros(0, dtype=int)]
+    assert model.transform(none).shape == (0, 2)
+    assert model.generate(none, target="picture").shape == (0, 9, 7, 3)
+
+
 def test_bad_input(rng: np.random.Generator) -> None:
     data = planted(rng, 30)
     model = MVAE(2, training=SHORT, random_state=0).fit(data)

@@ -10,6 +10,7 @@ from polymodal.nn import Deconvolution2d
 def test_pictures_have_the_size_asked_for(size: tuple[int, int], channels: int) -> None:
     network = Deconvolution2d(4, channels, size, width=4)
     assert network(torch.randn(3, 4)).shape == (3, *size, channels)
+    assert network(torch.randn(0, 4)).shape == (0, *size, channels)
 
 
 def test_small_pictures_need_no_doubling() -> None:

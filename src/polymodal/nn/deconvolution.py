@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ class Deconvolution2d(nn.Module):
             steps += 1
         self.coarse = tuple(-(-side // 2**steps) for side in size)
         widths = [width * 2 ** min(2, steps - i) for i in range(steps + 1)]
-        self.start = nn.Linear(n_in, widths[0] * self.coarse[0] * self.coarse[1])
+        self.grid = (widths[0], *self.coarse)
+        self.start = nn.Linear(n_in, math.prod(self.grid))
         layers: list[nn.Module] = [group_norm(widths[0]), nn.ReLU(inplace=True)]
         for before, after in pairwise(widths):
             layers += [
@@ -49,7 +51,7 @@ class Deconvolution2d(nn.Module):
 
     def forward(self, codes: Float[Tensor, "u n_in"]) -> Float[Tensor, "u h w c"]:
         """One picture per vector, channels last."""
-        grid = self.start(codes).view(len(codes), -1, *self.coarse)
+        grid = self.start(codes).view(len(codes), *self.grid)
         h, w = self.size
         picture: Tensor = self.layers(grid)[:, :, :h, :w]
         return picture.permute(0, 2, 3, 1)

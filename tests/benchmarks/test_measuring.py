@@ -143,7 +143,10 @@ def test_the_script_prints_its_table_or_one_work(
 def test_every_benchmark_is_in_the_table_of_all(measuring: Any) -> None:
     del measuring
     parts = {file.stem.removeprefix("bench_") for file in BENCHMARKS.glob("bench_*.py")}
-    assert set(importlib.import_module("run").PARTS) == parts
+    listed = set(importlib.import_module("run").PARTS)
+    assert listed == parts, (
+        f"PARTS of benchmarks/run.py: lacks {parts - listed}, has no file for {listed - parts}"
+    )
 
 
 def test_measuring_is_written_once() -> None:

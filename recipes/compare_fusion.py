@@ -49,7 +49,7 @@ def study(name: str, task: Task, work: Path) -> CompareResult:
             flush=True,
         )
 
-    settings = CompareSettings(methods=task.methods, missing=task.missing, noise=task.noise)
+    settings = CompareSettings(methods=task.methods, missing=task.missing, noise=task.noise, intervals="rows")
     return compare_material(task.material, settings=settings, output=work / name, told=told)
 
 

@@ -61,6 +61,11 @@ def test_json_for_programs(run, rows):
         "late-mean",
     }
     assert found["output"] is None
+    rows = json.loads(run("compare", rows, "--target", "kind", *FEW, "--intervals", "rows", "--json").stdout)
+    assert "not other training rows" in rows["comparison"]["interval"]
+    assert [m["scores"] for m in rows["comparison"]["models"]] == [
+        m["scores"] for m in found["comparison"]["models"]
+    ]
 
 
 def test_folders_and_arrays(run, shapes, tmp_path, rng):
@@ -92,6 +97,7 @@ def test_folders_and_arrays(run, shapes, tmp_path, rng):
         ((), "--target COLUMN"),
         (("--target", "kind", "--methods", "tensr"), "Did you mean 'tensor'"),
         (("--target", "kind", "--task", "guess"), "--task is auto"),
+        (("--target", "kind", "--intervals", "guess"), "--intervals is splits or rows"),
         (("--target", "kind", "--noise", "loud"), "--noise is a list of numbers"),
         (("--target", "kind", "--missing", "0,2"), "Rates of missing cells"),
         (("--target", "kind", "--noise", "1,2"), "Levels of noise rise from 0"),

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from polymodal.core.errors import ModalityError
-from polymodal.evaluation.answers import Answers, Truth, ask, measure
+from polymodal.evaluation.answers import Answers, Truth, ask, measure, metric_of
 
 
 class Fixed:
@@ -78,3 +78,5 @@ def test_no_answer_at_all_where_nothing_is_defined():
     truth = Truth.of(np.array([0, 1]))
     said = Answers(np.zeros((1, 1)), np.zeros(1))
     assert measure(truth, np.array([0]), said) == {"accuracy": 1.0, "balanced accuracy": 1.0}
+    none = np.empty(0, dtype=np.int64)
+    assert np.isnan(metric_of("accuracy", truth, np.array([0]), said, none))

@@ -90,3 +90,30 @@ def test_splits_that_agree_by_accident_are_no_certainty():
         ScoreSamples(runs, truth, splits, "accuracy", None).difference("a", "b").verdict
         == "no difference shown"
     )
+
+
+def test_with_the_training_rows_given_intervals_are_those_of_the_test_rows():
+    """Two splits without a common row: as narrow as one test part of both; a split that says otherwise vetoes."""
+    n = 800
+    truth = Truth.of(np.arange(n) % 2)
+    right = truth.values[:, 0]
+    a, b = (np.where(np.arange(n) % 20 < share, right, 1 - right) for share in (18, 15))
+    halves = np.arange(n).reshape(2, -1)
+    splits = [Split(halves[1], halves[0]), Split(halves[0], halves[1])]
+    runs = [run(name, i, x[s.test]) for i, s in enumerate(splits) for name, x in (("a", a), ("b", b))]
+    found = ScoreSamples(runs, truth, splits, "accuracy", None, "rows").difference("a", "b")
+    assert found.value == pytest.approx(0.15)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(0.15 * 0.85 / n), rel=0.15)
+    assert found.verdict == "better"
+    torn = [runs[0], runs[1], run("a", 1, np.where(halves[1] % 20 < 14, right[halves[1]], 2)), runs[3]]
+    found = ScoreSamples(torn, truth, splits, "accuracy", None, "rows").difference("a", "b")
+    assert (found.agreed, found.verdict) == (False, "no difference shown")
+
+
+def test_a_sample_that_leaves_a_split_without_rows_does_not_count():
+    truth = Truth.of(np.arange(8) % 2)
+    groups = np.arange(8) // 4
+    splits = [Split(np.arange(4, 8), np.arange(4)), Split(np.arange(4), np.arange(4, 8))]
+    runs = [run("a", i, truth.values[s.test, 0]) for i, s in enumerate(splits)]
+    for over in ("splits", "rows"):
+        assert ScoreSamples(runs, truth, splits, "accuracy", groups, over).score("a").low == 1.0

@@ -104,6 +104,15 @@ def compare(
             rich_help_panel=ROWS,
         ),
     ] = None,
+    intervals: Annotated[
+        str,
+        typer.Option(
+            "--intervals",
+            metavar="splits|rows",
+            help="Of random splits: allow for other training rows (splits), or take them as given (rows: narrower with few splits).",
+            rich_help_panel=ROWS,
+        ),
+    ] = "splits",
     rows: Annotated[
         int | None,
         typer.Option("--rows", min=20, help="Take at most so many rows, at random.", rich_help_panel=ROWS),
@@ -157,6 +166,8 @@ def compare(
 
         if task not in ("auto", "classification", "regression", "multilabel"):
             raise ConfigError(f"--task is auto, classification, regression or multilabel, got {task!r}.")
+        if intervals not in ("splits", "rows"):
+            raise ConfigError(f"--intervals is splits or rows, got {intervals!r}.")
         n = splits if splits is not None else 3 if split is not None else 5
         settings = CompareSettings(
             methods=tuple(o.names_of(methods)),
@@ -167,6 +178,7 @@ def compare(
             epochs=epochs,
             quick=quick,
             raw=raw,
+            intervals=intervals,  # type: ignore[arg-type]
         )
         found = o.source(data, modality, only=only, target=target, id=id, image_size=image_size, nan=nan)
         with Progress() as shown:

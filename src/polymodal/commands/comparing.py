@@ -27,6 +27,7 @@ from polymodal.core.task import Task
 from polymodal.evaluation.answers import Truth
 from polymodal.evaluation.model_comparison import ModelComparison, summarise_runs
 from polymodal.evaluation.model_runs import Run, run_models
+from polymodal.evaluation.score_samples import Over
 from polymodal.evaluation.splits import Split
 from polymodal.interactions.robustness import Curve, robustness_curves
 
@@ -55,6 +56,7 @@ class CompareSettings:
         epochs: Passes over the rows of methods that are trained.
         quick: A few methods, splits, rows and epochs: a first look.
         raw: Whether methods get the values themselves where they can, not vectors.
+        intervals: Over other splits, or over other test rows with the training rows as given (`summarise_runs`).
     """
 
     methods: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class CompareSettings:
     epochs: int | None = None
     quick: bool = False
     raw: bool = False
+    intervals: Over = "splits"
 
 
 @dataclass(frozen=True)
@@ -313,13 +316,15 @@ class _Work:
     def result(self, begin: float, *, complete: bool) -> CompareResult:
         """What can be said of the runs so far."""
         m = self.material
-        truth = Truth.of(m.y, m.task)
+        truth, over = Truth.of(m.y, m.task), self.plan.intervals
         return CompareResult(
             comparison=summarise_runs(
-                self.main, truth, m.splits, references=self.lineup.references, groups=m.groups
+                self.main, truth, m.splits, references=self.lineup.references, groups=m.groups, over=over
             ),
             curves={run.model: run.observed for run in self.main if run.observed},
-            missing=summarise_missing(self.hidden, truth, m.splits, m.groups) if self.hidden else None,
+            missing=summarise_missing(self.hidden, truth, m.splits, m.groups, over=over)
+            if self.hidden
+            else None,
             target=m.target,
             modalities={name: column.kind for name, column in m.data.items()},
             notes=(*m.notes, *self.lineup.notes),

@@ -21,6 +21,7 @@ from polymodal.datasets.synthetic import drop_modalities
 from polymodal.evaluation.answers import Truth
 from polymodal.evaluation.model_comparison import ModelComparison, summarise_runs
 from polymodal.evaluation.model_runs import Run, run_models
+from polymodal.evaluation.score_samples import Over
 from polymodal.evaluation.splits import Split, honest_splits, row_groups
 from polymodal.fusion import AdditiveFusion, EarlyFusion, GatedFusion, LateFusion
 
@@ -144,15 +145,25 @@ def run_missing(
 
 
 def summarise_missing(
-    runs: Sequence[tuple[float, Run]], truth: Truth, splits: Sequence[Split], groups: np.ndarray
+    runs: Sequence[tuple[float, Run]],
+    truth: Truth,
+    splits: Sequence[Split],
+    groups: np.ndarray,
+    *,
+    over: Over = "splits",
 ) -> MissingComparison:
-    """Runs at several rates as one table."""
+    """Runs at several rates as one table; `over` as in `summarise_runs`."""
     rates = sorted({rate for rate, _ in runs})
     singles = sorted({run.model for _, run in runs if run.model.startswith("only ")})
     references = {SINGLE: singles, "mean filled in": [FILLED]}
     found = [
         summarise_runs(
-            [run for at, run in runs if at == rate], truth, splits, references=references, groups=groups
+            [run for at, run in runs if at == rate],
+            truth,
+            splits,
+            references=references,
+            groups=groups,
+            over=over,
         )
         for rate in rates
     ]

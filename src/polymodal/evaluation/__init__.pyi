@@ -27,6 +27,10 @@ from polymodal.evaluation.correlation import permutation_test_of_many as permuta
 from polymodal.evaluation.correlation import wilks_test as wilks_test
 from polymodal.evaluation.intervals import Interval as Interval
 from polymodal.evaluation.intervals import bootstrap_interval as bootstrap_interval
+from polymodal.evaluation.model_comparison import ModelComparison as ModelComparison
+from polymodal.evaluation.model_comparison import ModelResult as ModelResult
+from polymodal.evaluation.model_comparison import compare_models as compare_models
+from polymodal.evaluation.model_runs import Run as Run
 from polymodal.evaluation.ranking import Ranking as Ranking
 from polymodal.evaluation.ranking import rank as rank
 from polymodal.evaluation.ranking import rank_embeddings as rank_embeddings
@@ -43,3 +47,8 @@ from polymodal.evaluation.retrieval import ndcg as ndcg
 from polymodal.evaluation.retrieval import precision_at_k as precision_at_k
 from polymodal.evaluation.retrieval import recall_at_k as recall_at_k
 from polymodal.evaluation.retrieval import reciprocal_rank as reciprocal_rank
+from polymodal.evaluation.score_samples import Difference as Difference
+from polymodal.evaluation.score_samples import corrected_interval as corrected_interval
+from polymodal.evaluation.splits import Split as Split
+from polymodal.evaluation.splits import given_split as given_split
+from polymodal.evaluation.splits import honest_splits as honest_splits

@@ -117,6 +117,8 @@ def metric_of(
     name: str, truth: Truth, rows: Int[np.ndarray, " m"], answers: Answers, chosen: Int[np.ndarray, " b"]
 ) -> float:
     """One metric on some of the rows (`chosen`: positions among `rows`, repeats allowed); NaN where it is not defined."""
+    if not len(chosen):
+        return float("nan")
     y, said = truth.values[rows[chosen]], answers.predicted[chosen]
     if name == "R2":
         spread = ((y - y.mean(axis=0)) ** 2).sum(axis=0)

@@ -16,7 +16,7 @@ from polymodal.core.typing import Int
 from polymodal.evaluation.answers import Metric, Truth
 from polymodal.evaluation.intervals import Interval
 from polymodal.evaluation.model_runs import Observe, Run, run_models
-from polymodal.evaluation.score_samples import LEVEL, Difference, ScoreSamples
+from polymodal.evaluation.score_samples import LEVEL, Difference, Over, ScoreSamples
 from polymodal.evaluation.splits import Split, honest_splits, row_groups
 
 
@@ -224,14 +224,25 @@ def summarise_runs(
     *,
     references: Mapping[str, Sequence[str]] | None = None,
     groups: Int[np.ndarray, " n"] | None = None,
+    over: Over = "splits",
 ) -> ModelComparison:
-    """The table of runs, which may be a part of all: models are compared on the splits that they share."""
+    """The table of runs, which may be a part of all: models are compared on the splits that they share.
+
+    Args:
+        runs: What `run_models` gave.
+        truth: The target.
+        splits: The divisions.
+        references: Label -> models.
+        groups: One label per row, for resampling.
+        over: Where intervals of several test parts come from. `"splits"`: other training rows and other test rows. `"rows"`:
+            other test rows, the training rows taken as given; far narrower with few splits.
+    """
     kept = tuple(runs)
     names = list(dict.fromkeys(run.model for run in kept))
     metric: Metric = next(
         (m for m in truth.metrics if all(m in run.scores for run in kept if not run.error)), truth.metrics[-1]
     )
-    samples = ScoreSamples(kept, truth, splits, metric, groups)
+    samples = ScoreSamples(kept, truth, splits, metric, groups, over)
     chosen = {}
     for label, candidates in (references or {}).items():
         worth = {n: samples.score(n).value for n in candidates if n in names and samples.of(n)}

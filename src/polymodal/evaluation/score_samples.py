@@ -17,6 +17,8 @@ from polymodal.evaluation.splits import Split
 LEVEL = 0.95
 RESAMPLES = 1000
 FEW = 5
+MOST_DRAWN = 20_000_000
+Over = Literal["splits", "rows"]
 Verdict = Literal["better", "worse", "no difference shown"]
 
 
@@ -29,16 +31,20 @@ class Difference:
         value: The difference, in the sense that larger is better.
         low: Lower end of its interval.
         high: Upper end.
+        agreed: Whether no split says otherwise; asked only where the interval takes the training rows as given.
     """
 
     reference: str
     value: float
     low: float
     high: float
+    agreed: bool = True
 
     @property
     def verdict(self) -> Verdict:
         """What the interval allows to say."""
+        if not self.agreed:
+            return "no difference shown"
         return "better" if self.low > 0 else "worse" if self.high < 0 else "no difference shown"
 
     def __str__(self) -> str:
@@ -55,18 +61,20 @@ class ScoreSamples:
         splits: Sequence[Split],
         metric: Metric,
         groups: Int[np.ndarray, " n"] | None,
+        over: Over = "splits",
     ) -> None:
         self.truth, self.splits, self.metric = truth, splits, metric
         self.sign = 1.0 if LARGER_IS_BETTER[metric] else -1.0
         self.one_part = all(np.array_equal(s.test, splits[0].test) for s in splits)
+        self.by_rows = self.one_part or over == "rows"
         self._answers: dict[str, dict[int, Answers]] = {}
         for run in runs:
             known = self._answers.setdefault(run.model, {})
             if not run.error:
                 known[run.split] = run.answers
         self._drawn: dict[tuple[str, int], np.ndarray] = {}
-        self._rows: dict[int, list[np.ndarray]] = {}
-        self._groups = groups
+        count = RESAMPLES if self.by_rows else max(2, RESAMPLES // len(splits))
+        self._rows = _resampled([s.test for s in splits], groups, count)
 
     def of(self, name: str) -> dict[int, Answers]:
         """Split -> answers."""
@@ -86,24 +94,23 @@ class ScoreSamples:
         """How much better `name` is than `other` on the splits that both have."""
         both = [s for s in self.of(name) if s in self.of(other)]
         pairs = [self.sign * (self._draws(name, s) - self._draws(other, s)) for s in both]
-        return Difference(other, *self._interval(pairs, both))
+        signs = {bool(v[0] > 0) for v in pairs}
+        return Difference(
+            other, *self._interval(pairs, both), self.one_part or not self.by_rows or len(signs) == 1
+        )
 
     def _draws(self, name: str, split: int) -> Float[np.ndarray, " b"]:
         """The score on the test rows, and on each sample of them."""
         if (name, split) not in self._drawn:
             rows, answers = self.splits[split].test, self.of(name)[split]
-            part = 0 if self.one_part else split
-            if part not in self._rows:
-                count = RESAMPLES if self.one_part else RESAMPLES // len(self.splits)
-                self._rows[part] = _resampled(rows, self._groups, max(count, 2))
-            samples = [np.arange(len(rows)), *self._rows[part]]
+            samples = [np.arange(len(rows)), *self._rows[split]]
             self._drawn[name, split] = np.array(
                 [metric_of(self.metric, self.truth, rows, answers, chosen) for chosen in samples]
             )
         return self._drawn[name, split]
 
     def _interval(self, values: list[np.ndarray], splits: list[int]) -> tuple[float, float, float]:
-        if self.one_part:
+        if self.by_rows:
             mean = np.mean(values, axis=0)
             low, high = np.nanquantile(mean[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
             return float(mean[0]), float(low), float(high)
@@ -115,10 +122,15 @@ class ScoreSamples:
     def sentence(self, rows: tuple[int, int]) -> str:
         """Where the intervals come from."""
         if not self.one_part:
+            whole = f"Mean over {len(self.splits)} random splits ({rows[0]:,} rows to learn from, {rows[1]:,} to test on); intervals by "
+            if self.by_rows:
+                return whole + (
+                    "resampling the test rows of all splits together: other test rows, not other training rows. A difference counts as "
+                    "shown where its interval excludes 0 and no split says otherwise."
+                )
             return (
-                f"Mean over {len(self.splits)} random splits ({rows[0]:,} rows to learn from, {rows[1]:,} to test on); intervals by "
-                "the corrected resampled t test (Nadeau & Bengio), which allows for splits that share rows, and never narrower than "
-                "resampling the test rows would have them."
+                f"{whole}the corrected resampled t test (Nadeau & Bengio), which allows for splits that share rows, and never "
+                "narrower than resampling the test rows would have them."
                 + (" Few splits make them wide." if len(self.splits) < FEW else "")
             )
         times = f", mean over {len(self.splits)} seeds" if len(self.splits) > 1 else ""
@@ -158,15 +170,20 @@ def corrected_interval(
 
 
 def _resampled(
-    test: Int[np.ndarray, " m"], groups: Int[np.ndarray, " n"] | None, count: int
-) -> list[np.ndarray]:
-    """Positions among the test rows, drawn with replacement: rows, or whole groups."""
+    tests: Sequence[Int[np.ndarray, " m"]], groups: Int[np.ndarray, " n"] | None, count: int
+) -> list[list[np.ndarray]]:
+    """For each split, samples of positions among its test rows: rows or whole groups drawn with replacement, the same for all splits."""
     rng = np.random.default_rng(0)
-    codes = np.arange(len(test)) if groups is None else np.unique(groups[test], return_inverse=True)[1]
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    if len(parts) in (1, len(test)):  # all alone, or nothing to draw but the whole
-        return list(rng.integers(len(test), size=(count, len(test))))
-    return [
-        np.concatenate([parts[g] for g in rng.integers(len(parts), size=len(parts))]) for _ in range(count)
-    ]
+    union = np.unique(np.concatenate(tests))
+    codes = union if groups is None else groups[union]
+    if len(np.unique(codes)) == 1:  # nothing to draw but the whole
+        codes = union
+    labels = np.unique(codes, return_inverse=True)[1].reshape(-1)
+    places = [labels[np.searchsorted(union, test)] for test in tests]
+    most = max(200, MOST_DRAWN // len(union))
+    found: list[list[np.ndarray]] = [[] for _ in tests]
+    for _ in range(min(count, most)):
+        times = np.bincount(rng.integers(labels.max() + 1, size=labels.max() + 1), minlength=labels.max() + 1)
+        for samples, place in zip(found, places, strict=True):
+            samples.append(np.repeat(np.arange(len(place)), times[place]))
+    return found

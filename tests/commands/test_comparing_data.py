@@ -56,6 +56,8 @@ def test_labels(csv):
     found = read_material(Source(csv, target="tags"), Division(), task="multilabel")
     assert found.y.shape == (40, 2)
     assert found.y.sum(axis=0).tolist() == [20, 40]
+    empty = read_material(Source(csv, target="kind"), Division(), task="multilabel")
+    assert empty.y.sum(axis=1).tolist() == [int(i != 3) for i in range(40)]
     y, names = labels_of(np.array(["red; large", "red|blue", ""]))
     assert names == ["blue", "large", "red"]
     assert y.tolist() == [[0, 1, 1], [1, 0, 1], [0, 0, 0]]

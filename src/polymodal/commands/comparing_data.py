@@ -80,6 +80,8 @@ def read_material(source: Source, division: Division, *, task: Task = "auto") ->
     target = str(source.target)
     notes = [line for line in dataset.description.splitlines() if line]
     values, known = target_of(dataset, target)
+    if task == "multilabel":
+        known = np.ones(len(dataset), dtype=bool)  # an empty cell is a row without labels
     keep = known & ~empty_rows(dataset.data)
     if not known.all():
         notes.append(f"left out {int((~known).sum())} rows without a {target}")

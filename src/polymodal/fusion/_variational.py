@@ -14,8 +14,9 @@ from torch import Tensor
 from polymodal.core.modalities import Modalities
 from polymodal.core.random import RandomState
 from polymodal.core.typing import Bool, Float, Shaped
+from polymodal.encoders.base import Encoder
 from polymodal.encoders.decoders import Decoders, decode
-from polymodal.fusion._generative import GenerativeFusion, GenerativeModule
+from polymodal.fusion._generative import DEFAULT_TRAINING, GenerativeFusion, GenerativeModule, Likelihoods
 from polymodal.fusion._layer import check_count
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.elbo import importance_weighted_bound, normal_log_density
@@ -100,12 +101,28 @@ def log_weights(
 
 
 class VariationalFusion(GenerativeFusion):
-    """Base of multimodal variational autoencoders. A method stores the parameters named here and writes `_make_module`."""
-
-    beta: float
-    rescale: bool
+    """Base of multimodal variational autoencoders. A method writes `_make_module`, and stores parameters of its own."""
 
     module_: VariationalModule
+
+    def __init__(
+        self,
+        n_components: int = 16,
+        *,
+        encoders: Mapping[str, Encoder] | None = None,
+        likelihoods: Likelihoods | None = None,
+        beta: float = 1.0,
+        rescale: bool = False,
+        training: Training = DEFAULT_TRAINING,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_components = n_components
+        self.encoders = encoders
+        self.likelihoods = likelihoods
+        self.beta = beta
+        self.rescale = rescale
+        self.training = training
+        self.random_state = random_state
 
     def generate(
         self,

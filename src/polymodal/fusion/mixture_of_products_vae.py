@@ -8,18 +8,14 @@ from itertools import chain, combinations
 import torch
 from torch import Tensor
 
-from polymodal.core.random import RandomState
 from polymodal.core.requirements import Requirements
 from polymodal.core.typing import Bool, Float
-from polymodal.encoders.base import Encoder
 from polymodal.encoders.decoders import DECODABLE_KINDS, Decoders
-from polymodal.fusion._generative import DEFAULT_TRAINING, Likelihoods
 from polymodal.fusion._variational import EXAMPLE_TRAINING, VariationalFusion, VariationalModule
 from polymodal.nn.experts import product_of_experts
 from polymodal.nn.towers import EncodedColumn, Towers
 from polymodal.objectives.elbo import normal_divergence
 from polymodal.objectives.normal_mixture import NormalMixture
-from polymodal.training.options import Training
 
 
 def mixture_of_products(
@@ -128,25 +124,6 @@ class MoPoE(VariationalFusion):
     requires = Requirements(min_modalities=1, max_modalities=10, kinds=DECODABLE_KINDS, unpaired=True)
 
     module_: MixtureOfProductsModule
-
-    def __init__(
-        self,
-        n_components: int = 16,
-        *,
-        encoders: Mapping[str, Encoder] | None = None,
-        likelihoods: Likelihoods | None = None,
-        beta: float = 1.0,
-        rescale: bool = False,
-        training: Training = DEFAULT_TRAINING,
-        random_state: RandomState = None,
-    ) -> None:
-        self.n_components = n_components
-        self.encoders = encoders
-        self.likelihoods = likelihoods
-        self.beta = beta
-        self.rescale = rescale
-        self.training = training
-        self.random_state = random_state
 
     @classmethod
     def _examples(cls) -> list[MoPoE]:

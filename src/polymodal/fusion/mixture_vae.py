@@ -110,14 +110,16 @@ class MMVAE(VariationalFusion):
         training: Training = DEFAULT_TRAINING,
         random_state: RandomState = None,
     ) -> None:
-        self.n_components = n_components
-        self.encoders = encoders
-        self.likelihoods = likelihoods
-        self.beta = beta
-        self.rescale = rescale
+        super().__init__(
+            n_components,
+            encoders=encoders,
+            likelihoods=likelihoods,
+            beta=beta,
+            rescale=rescale,
+            training=training,
+            random_state=random_state,
+        )
         self.n_samples = n_samples
-        self.training = training
-        self.random_state = random_state
 
     @classmethod
     def _examples(cls) -> list[MMVAE]:

@@ -10,6 +10,8 @@ from polymodal.core import Ragged as Ragged
 from polymodal.core import Texts as Texts
 from polymodal.fission import SharedIndividual as SharedIndividual
 from polymodal.fusion import AdditiveFusion as AdditiveFusion
+from polymodal.fusion import EarlyFusion as EarlyFusion
+from polymodal.fusion import HybridFusion as HybridFusion
 from polymodal.fusion import LateFusion as LateFusion
 from polymodal.fusion import TensorFusion as TensorFusion
 from polymodal.persistence import load as load

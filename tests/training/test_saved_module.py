@@ -69,4 +69,3 @@ def test_loading_leaves_the_random_state_alone(fitted: Doubler) -> None:
 def test_weights_of_another_shape_are_refused(fitted: Doubler) -> None:
     with pytest.raises(RuntimeError, match="size mismatch"):
         Doubler(width=4)._set_state(fitted._get_state())
-

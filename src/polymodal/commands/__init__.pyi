@@ -5,7 +5,17 @@ from polymodal.commands.alignment_settings import AlignSettings as AlignSettings
 from polymodal.commands.alignment_sources import SequenceReading as SequenceReading
 from polymodal.commands.capabilities import Capability as Capability
 from polymodal.commands.capabilities import list_methods as list_methods
+from polymodal.commands.comparing import CompareResult as CompareResult
+from polymodal.commands.comparing import CompareSettings as CompareSettings
+from polymodal.commands.comparing import compare_data as compare_data
+from polymodal.commands.comparing_data import Division as Division
+from polymodal.commands.comparing_missing import MissingComparison as MissingComparison
+from polymodal.commands.comparing_missing import compare_missing_strategies as compare_missing_strategies
 from polymodal.commands.describing import describe_data as describe_data
+from polymodal.commands.diagnosing import Diagnosis as Diagnosis
+from polymodal.commands.diagnosing import Effort as Effort
+from polymodal.commands.diagnosing import diagnose as diagnose
+from polymodal.commands.diagnosing import diagnose_data as diagnose_data
 from polymodal.commands.embedding import EmbedResult as EmbedResult
 from polymodal.commands.embedding import embed_data as embed_data
 from polymodal.commands.evaluating import EvaluateResult as EvaluateResult

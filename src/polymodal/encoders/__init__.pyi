@@ -9,11 +9,15 @@ from polymodal.encoders.clip_presets import CLIPPreset as CLIPPreset
 from polymodal.encoders.clip_presets import clip_preset as clip_preset
 from polymodal.encoders.clip_tokens import TruncatedTextWarning as TruncatedTextWarning
 from polymodal.encoders.custom import ModuleEncoder as ModuleEncoder
+from polymodal.encoders.decoder_base import Decoder as Decoder
+from polymodal.encoders.decoders import Decoders as Decoders
+from polymodal.encoders.decoders import prepare_decoders as prepare_decoders
 from polymodal.encoders.defaults import build_encoders as build_encoders
 from polymodal.encoders.defaults import choose_encoders as choose_encoders
 from polymodal.encoders.defaults import default_encoder as default_encoder
 from polymodal.encoders.defaults import prepare_encoders as prepare_encoders
 from polymodal.encoders.fitted_pictures import CroppedImageReader as CroppedImageReader
+from polymodal.encoders.parts import PartsEncoder as PartsEncoder
 from polymodal.encoders.picture import ConvEncoder as ConvEncoder
 from polymodal.encoders.picture import ViTEncoder as ViTEncoder
 from polymodal.encoders.points import PointSetEncoder as PointSetEncoder
@@ -23,6 +27,8 @@ from polymodal.encoders.pretrained_features import PretrainedFeatures as Pretrai
 from polymodal.encoders.sequence import GRUEncoder as GRUEncoder
 from polymodal.encoders.sequence import SequenceTransformerEncoder as SequenceTransformerEncoder
 from polymodal.encoders.sound import SoundEncoder as SoundEncoder
+from polymodal.encoders.spelling import words_of as words_of
+from polymodal.encoders.steps import StepEncoder as StepEncoder
 from polymodal.encoders.text import BagOfTokensEncoder as BagOfTokensEncoder
 from polymodal.encoders.text import TextTransformerEncoder as TextTransformerEncoder
 from polymodal.encoders.vector import MLPEncoder as MLPEncoder

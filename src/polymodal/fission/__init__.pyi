@@ -1,8 +1,8 @@
 # Written by docs/write_api.py from __init__.py.
 from polymodal.fission.adversarial_autoencoder import AdversarialAutoencoder as AdversarialAutoencoder
 from polymodal.fission.clustering import MultimodalClustering as MultimodalClustering
-from polymodal.fission.clustering import PartsEncoder as PartsEncoder
 from polymodal.fission.clustering import draw_assignment as draw_assignment
+from polymodal.fission.clustering import draw_patches as draw_patches
 from polymodal.fission.clustering import route_parts as route_parts
 from polymodal.fission.components import ComponentFission as ComponentFission
 from polymodal.fission.components import independent_loadings as independent_loadings

@@ -172,15 +172,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         del module
 
 
-def _multivae(work: str) -> Answer:
+def _peer_model() -> Any:
+    """multivae's model with fresh weights."""
     import torch
-    from torch import nn
-
-    sys.meta_path.insert(0, _Finder())
-    from multivae.data.datasets.base import MultimodalBaseDataset
     from multivae.models import MVAE, MVAEConfig
     from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput
-    from multivae.trainers import BaseTrainer, BaseTrainerConfig
+    from torch import nn
 
     def layers(n_in: int, n_out: int) -> nn.Sequential:
         return nn.Sequential(nn.Linear(n_in, WIDTH), nn.LayerNorm(WIDTH), nn.GELU(), nn.Linear(WIDTH, n_out))
@@ -202,22 +199,29 @@ def _multivae(work: str) -> Answer:
         def forward(self, z: Any) -> Any:
             return ModelOutput(reconstruction=self.layers(z))
 
-    data = {name: torch.from_numpy(values).float() for name, values in _data().items()}
+    torch.manual_seed(0)
+    config = MVAEConfig(
+        n_modalities=2,
+        latent_dim=K,
+        input_dims={name: (size,) for name, size in SIZES.items()},
+        decoders_dist={"a": "bernoulli", "b": "normal"},
+        uses_likelihood_rescaling=False,
+        use_subsampling=True,
+        k=0,
+        warmup=0,
+    )
+    encoders = {name: Encoder(size) for name, size in SIZES.items()}
+    return MVAE(config, encoders, {name: Decoder(size) for name, size in SIZES.items()})
 
-    def model() -> Any:
-        torch.manual_seed(0)
-        config = MVAEConfig(
-            n_modalities=2,
-            latent_dim=K,
-            input_dims={name: (size,) for name, size in SIZES.items()},
-            decoders_dist={"a": "bernoulli", "b": "normal"},
-            uses_likelihood_rescaling=False,
-            use_subsampling=True,
-            k=0,
-            warmup=0,
-        )
-        encoders = {name: Encoder(size) for name, size in SIZES.items()}
-        return MVAE(config, encoders, {name: Decoder(size) for name, size in SIZES.items()})
+
+def _multivae(work: str) -> Answer:
+    import torch
+
+    sys.meta_path.insert(0, _Finder())
+    from multivae.data.datasets.base import MultimodalBaseDataset
+    from multivae.trainers import BaseTrainer, BaseTrainerConfig
+
+    data = {name: torch.from_numpy(values).float() for name, values in _data().items()}
 
     def train(epochs: int) -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
@@ -229,11 +233,12 @@ def _multivae(work: str) -> Answer:
                 optimizer_cls="AdamW",
                 no_cuda=True,
             )
-            BaseTrainer(model(), train_dataset=MultimodalBaseDataset(data), training_config=config).train()
+            rows = MultimodalBaseDataset(data)
+            BaseTrainer(_peer_model(), train_dataset=rows, training_config=config).train()
 
     if work == "an epoch":
         return _slope(train)
-    network, weights = model().train(), _weights()
+    network, weights = _peer_model().train(), _weights()
     for name in SIZES:
         _put(network.encoders[name].layers, weights, f"encoder.{name}")
         _put(network.decoders[name].layers, weights, f"decoder.{name}")

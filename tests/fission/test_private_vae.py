@@ -121,10 +121,10 @@ def test_total_correlation_adds_its_term(linear):
     more = private_vae_loss(module, batch, beta=1.0, cross=0.0, total_correlation=3.0)
     torch.manual_seed(0)
     found = module.posterior(batch.columns)
-    _, draws = row_bounds(module, batch.columns, found, ("a", "b"), 1.0)
+    _, draws = row_bounds(module, batch.columns, found, [("a", "b")], 1.0)
     parts = [found.joint("a", "b"), found.private["a"], found.private["b"]]
     means, spreads = (torch.cat([p[i] for p in parts], dim=1) for i in (0, 1))
-    codes = torch.cat([draws["shared"], draws["a"], draws["b"]], dim=1)
+    codes = torch.cat([draws["shared"][0], draws["a"][0], draws["b"][0]], dim=1)
     wanted = 3 * divergence_terms(codes, means, spreads, n_rows=1).total_correlation / 22
     torch.testing.assert_close(more - plain, wanted, atol=1e-5, rtol=1e-4)
 

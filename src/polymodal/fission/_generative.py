@@ -26,20 +26,22 @@ class GenerativeModule(FissionModule):
         super().__init__()
         self.towers, self.decoders = towers, decoders
 
-    def read_out(self, name: str, shared: Float[Tensor, "n k"], private: Float[Tensor, "n q"]) -> Tensor:
-        """Standardised values of one modality (n, ...), as far as the parts tell."""
-        made: Tensor = self.decoders(name, torch.cat([shared, private], dim=1))
+    def read_out(
+        self, name: str, shared: Float[Tensor, "*draws n k"], private: Float[Tensor, "*draws n q"]
+    ) -> Tensor:
+        """Standardised values of one modality (*draws, n, ...), as far as the parts tell."""
+        made: Tensor = self.decoders(name, torch.cat([shared, private], dim=-1))
         return made
 
 
 def squared_errors(
     module: GenerativeModule,
     name: str,
-    shared: Float[Tensor, "n k"],
-    private: Float[Tensor, "n q"],
+    shared: Float[Tensor, "*draws n k"],
+    private: Float[Tensor, "*draws n q"],
     column: EncodedColumn,
-) -> Float[Tensor, " n"]:
-    """Squared error of each row's standardised values; 0 where it lacks the modality."""
+) -> Float[Tensor, "*draws n"]:
+    """Squared error of each row's standardised values; 0 where it lacks the modality. Many draws are decoded in one pass."""
     decoder = module.decoders[name]
     errors = decoder.errors(module.read_out(name, shared, private), decoder.targets(column))
     return torch.where(column.present, errors, 0.0)
@@ -65,15 +67,16 @@ def cross_errors(
         cross: Weight of the second, which is a mean over the modalities of the row.
     """
     names = sorted(said)
-    count = torch.stack([columns[name].present for name in names]).sum(dim=0).clamp_min(1)
+    told, weights = [shared], [torch.ones(len(shared), device=shared.device)]
+    if cross:
+        here = torch.stack([columns[name].present for name in names])
+        told += [said[name] for name in names]
+        weights += [*(cross * here / here.sum(dim=0).clamp_min(1))]
     total = torch.zeros(len(shared), device=shared.device)
     for name in names:
-        size = module.decoders.sizes[name]
-        total = total + squared_errors(module, name, shared, private[name], columns[name]) / size
-        for source in names if cross else ():
-            here = columns[source].present
-            errors = squared_errors(module, name, said[source], private[name], columns[name]) / size
-            total = total + cross * torch.where(here, errors / count, 0.0)
+        own = private[name].expand(len(told), *private[name].shape)
+        errors = squared_errors(module, name, torch.stack(told), own, columns[name])
+        total = total + (errors * torch.stack(weights)).sum(dim=0) / module.decoders.sizes[name]
     return total.mean()
 
 

@@ -18,7 +18,7 @@ from polymodal.core.task import KnownTask, Task
 from polymodal.core.typing import Float
 from polymodal.encoders.base import Encoder
 from polymodal.encoders.decoders import Decoders
-from polymodal.fission._generative import GenerativeFission, GenerativeModule, cross_errors
+from polymodal.fission._generative import GenerativeFission, GenerativeModule
 from polymodal.fission._learned import DEFAULT_TRAINING, Loss, mean_of_present
 from polymodal.nn.mlp import MLP
 from polymodal.nn.towers import EncodedColumn, Towers
@@ -63,8 +63,12 @@ class FactorisedModule(GenerativeModule):
 
     def read_out(self, name: str, shared: Float[Tensor, "n k"], private: Float[Tensor, "n q"]) -> Tensor:
         """Standardised values of one modality, from its generators and decoder."""
+        return self.read_label(name, self.label_generator(shared), private)
+
+    def read_label(self, name: str, label: Float[Tensor, "n k"], private: Float[Tensor, "n q"]) -> Tensor:
+        """The same, from what the label generator gave."""
         own = self.private_generators[self.towers.names.index(name)](private)
-        return super().read_out(name, self.label_generator(shared), own)
+        return super().read_out(name, label, own)
 
 
 def factorised_loss(
@@ -74,11 +78,13 @@ def factorised_loss(
     if batch.target is None:
         raise ValueError("A supervised loss needs batch.target.")
     shared, private, present = module.factors(batch.columns)
-    loss = prediction_loss(module.outputs(shared).float(), batch.target, task)
-    if reconstruction:
-        loss = loss + reconstruction * cross_errors(
-            module, batch.columns, shared, dict.fromkeys(private, shared), private, cross=0.0
-        )
+    label = module.label_generator(shared)
+    loss = prediction_loss(module.head(label).float(), batch.target, task)
+    for name in sorted(private) if reconstruction else ():
+        decoder = module.decoders[name]
+        made = module.read_label(name, label, private[name])
+        errors = decoder.errors(made, decoder.targets(batch.columns[name])) / decoder.size
+        loss = loss + reconstruction * torch.where(present[name], errors, 0.0).mean()
     if matching:
         # a factor that a row lacks is a draw from its prior
         parts = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,34 +80,38 @@ def row_bounds(
     module: PrivateVAEModule,
     columns: Mapping[str, EncodedColumn],
     found: Posterior,
-    seen: tuple[str, ...],
+    seen: Sequence[tuple[str, ...]],
     beta: float,
-) -> tuple[Float[Tensor, " n"], dict[str, Tensor]]:
-    r"""The bound on each row's log density (of standardised values, in nats), from one draw, and the draws.
+) -> tuple[Float[Tensor, "draws n"], dict[str, Tensor]]:
+    r"""The bound on each row's log density (of standardised values, in nats), from one draw each, and the draws (draws, n, ...).
 
     $$ \sum_m \log p(x_m | s, p_m) - \beta \, KL(q(s | x_{seen}), N) - \beta \sum_m KL(q(p_m | x_m), N) $$
 
-    over the modalities that the row has.
+    over the modalities that the row has. All draws are decoded in one pass.
 
     Args:
         module: Decoders and noise.
         columns: The batch.
         found: Its posteriors.
-        seen: The modalities that tell the shared part.
+        seen: For each draw the modalities that tell the shared part.
         beta: Weight of the divergences; 1 gives a lower bound.
     """
-    mean, spread = found.joint(*seen)
-    draws = {"shared": draw_normal(mean, spread)}
-    bound = -beta * normal_divergence(mean, spread)
-    for name, (own_mean, own_spread) in found.private.items():
-        here = found.present[name]
-        draws[name] = draw_normal(own_mean, own_spread)
+    joint = {names: found.joint(*names) for names in seen}
+    drawn = [
+        {"shared": draw_normal(*joint[names])}
+        | {name: draw_normal(*normal) for name, normal in found.private.items()}
+        for names in seen
+    ]
+    draws = {part: torch.stack([one[part] for one in drawn]) for part in drawn[0]}
+    divergences = {names: normal_divergence(*normal) for names, normal in joint.items()}
+    bound = -beta * torch.stack([divergences[names] for names in seen])
+    for name, normal in found.private.items():
         errors = squared_errors(module, name, draws["shared"], draws[name], columns[name])
         noise = module.noise(name)
         size = module.decoders.sizes[name]
         likelihood = -0.5 * (errors * (-noise).exp() + size * (noise + math.log(2 * math.pi)))
-        own = likelihood - beta * normal_divergence(own_mean, own_spread)
-        bound = bound + torch.where(here, own, 0.0)
+        own = likelihood - beta * normal_divergence(*normal)
+        bound = bound + torch.where(found.present[name], own, 0.0)
     return bound, draws
 
 
@@ -117,22 +121,21 @@ def private_vae_loss(
     """The loss of `PrivateVAE`, in nats a feature."""
     found = module.posterior(batch.columns)
     names = tuple(sorted(found.shared))
-    bounds, draws = row_bounds(module, batch.columns, found, names, beta)
-    features = sum(module.decoders.sizes.values())
-    loss = -bounds.mean()
+    seen = [names, *((name,) for name in names if cross)]
+    bounds, draws = row_bounds(module, batch.columns, found, seen, beta)
+    loss = -bounds[0].mean()
+    here = torch.stack([found.present[name] for name in names])
     if cross:
-        count = torch.stack([found.present[name] for name in names]).sum(dim=0).clamp_min(1)
-        for name in names:
-            alone = row_bounds(module, batch.columns, found, (name,), beta)[0]
-            loss = loss - cross * torch.where(found.present[name], alone / count, 0.0).mean()
-    whole = torch.stack([found.present[name] for name in names]).all(dim=0)
+        alone = bounds[1:] / here.sum(dim=0).clamp_min(1)
+        loss = loss - cross * torch.where(here, alone, 0.0).sum(dim=0).mean()
+    whole = here.all(dim=0)
     if total_correlation and int(whole.sum()) > 1:
         joint = [found.joint(*names), *(found.private[name] for name in names)]
         means, spreads = (torch.cat([part[i] for part in joint], dim=1)[whole] for i in (0, 1))
-        codes = torch.cat([draws["shared"], *(draws[name] for name in names)], dim=1)[whole]
+        codes = torch.cat([draws[part][0] for part in ("shared", *names)], dim=1)[whole]
         terms = divergence_terms(codes, means, spreads, n_rows=1)
         loss = loss + total_correlation * terms.total_correlation
-    return loss / features
+    return loss / sum(module.decoders.sizes.values())
 
 
 class PrivateVAE(GenerativeFission):
@@ -225,8 +228,10 @@ class PrivateVAE(GenerativeFission):
         def mean(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
             assert isinstance(module, PrivateVAEModule)
             found = module.posterior(batch.columns)
-            drawn = [row_bounds(module, batch.columns, found, names, 1.0)[0] for _ in range(n_draws)]
-            return {"bound": torch.stack(drawn).mean(dim=0)}
+            drawn = [  # one after the other: many draws at once would be large
+                row_bounds(module, batch.columns, found, [names], 1.0)[0] for _ in range(n_draws)
+            ]
+            return {"bound": torch.cat(drawn).mean(dim=0)}
 
         with seeded(random_state):
             found = self._infer(frame, mean).get("bound", np.zeros(0)).astype(np.float64)

@@ -28,9 +28,13 @@ from fusion_study import tell
 from fusion_study.sets import LOADERS, Task
 
 from polymodal.commands.comparing import CompareResult, CompareSettings, compare_material
+from polymodal.commands.comparing_models import Restricted, choose_models
 from polymodal.commands.comparing_output import finite
 from polymodal.core.atomic import atomic_file
-from polymodal.evaluation.model_runs import Run
+from polymodal.encoders import Vectorize
+from polymodal.evaluation.answers import Truth
+from polymodal.evaluation.model_comparison import summarise_runs
+from polymodal.evaluation.model_runs import Run, run_models
 
 
 def study(name: str, task: Task, work: Path) -> CompareResult:
@@ -51,6 +55,28 @@ def study(name: str, task: Task, work: Path) -> CompareResult:
 
     settings = CompareSettings(methods=task.methods, missing=task.missing, noise=task.noise, intervals="rows")
     return compare_material(task.material, settings=settings, output=work / name, told=told)
+
+
+def control(task: Task, result: CompareResult) -> dict[str, Any]:
+    """Is it the fusion, or the model? Two methods that can do more than logistic regression, against themselves on one modality."""
+    m = task.material
+    found = {}
+    for name in (
+        n for n in ("additive", "multiple-kernel") if n in [r.name for r in result.comparison.models]
+    ):
+        model = choose_models(m.data, m.task, methods=(name,)).models[name]
+        alone = {f"{name} on {n}": Restricted(model, only=(n,), task=m.task) for n in m.data.names}
+        runs = [run for run in result.comparison.runs if run.model == name]
+        runs += run_models(alone, m.data, m.y, m.splits, task=m.task, prepare=Vectorize(random_state=0))
+        found[name] = summarise_runs(
+            runs,
+            Truth.of(m.y, m.task),
+            m.splits,
+            references={"itself": list(alone)},
+            groups=m.groups,
+            over="rows",
+        )
+    return {name: {k: v for k, v in one.to_dict().items() if k != "runs"} for name, one in found.items()}
 
 
 def summary(result: CompareResult) -> dict[str, Any]:
@@ -74,6 +100,7 @@ def write_page(done: dict[str, Any], out: Path) -> None:
         if one["curves"]:
             text = tell.written(text, f"{name} harmed", tell.curve_table(one))
     text = tell.written(text, "verdicts", tell.verdict_table(sets))
+    text = tell.written(text, "control", tell.control_table(sets))
     page.write_text(text, encoding="utf-8")
     (out / "images").mkdir(exist_ok=True)
     tell.scores_picture(sets, out / "images" / "fusion-scores.png")
@@ -101,7 +128,8 @@ def main() -> None:
         except FileNotFoundError:
             print(f"{name} is not in {options.data}: left out", file=sys.stderr)
             continue
-        found = summary(study(name, task, options.work))
+        result = study(name, task, options.work)
+        found = {**summary(result), "control": finite(control(task, result))}
         done = (
             json.loads(kept.read_text("utf-8")) if kept.exists() else {}
         )  # another process may have added to it

@@ -9,6 +9,17 @@ from typing import Any
 import numpy as np
 
 SHOWN = 8
+FOLLOWED = (
+    "concatenation",
+    "late-mean",
+    "late-product",
+    "late-stacking",
+    "multiple-kernel",
+    "additive",
+    "low-rank",
+    "gated",
+)
+"""Whose curves are drawn, on every set."""
 
 
 def spread(s: dict[str, float], sign: str = "") -> str:
@@ -67,9 +78,14 @@ def missing_table(found: dict[str, Any]) -> str:
 
 
 def curve_table(found: dict[str, Any]) -> str:
-    """Accuracy unharmed, and mean over modalities when one is as noisy as measured, or absent from all rows."""
+    """Accuracy of the references and the best methods: unharmed, and mean over modalities when one is very noisy, or absent everywhere."""
     rows = []
-    for name in (m["name"] for m in found["comparison"]["models"]):
+    every = [m["name"] for m in found["comparison"]["models"]]
+    kept = {
+        *found["comparison"]["references"].values(),
+        *[n for n in every if not n.startswith("only ")][:SHOWN],
+    }
+    for name in (n for n in every if n in kept):
         curves = found["curves"].get(name)
         if not curves or "noise" not in curves:
             continue
@@ -105,6 +121,32 @@ def verdict_table(sets: dict[str, Any]) -> str:
         cells = [", ".join(counts[n][k]) or "-" for k in ("better", "no difference shown", "worse")]
         lines.append(f"| {n} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def control_table(sets: dict[str, Any]) -> str:
+    """Two methods against the same method on the one modality that serves it best."""
+    lines = ["| set | method | on all | on one | difference |", "|---|---|---|---|---|"]
+    for title, one in sets.items():
+        for name, c in one.get("control", {}).items():
+            models = {m["name"]: m for m in c["models"]}
+            best, d = c["references"]["itself"], models[name]["against"]["itself"]
+            mark = {"better": " ▲", "worse": " ▼"}.get(d["verdict"], "")
+            told = f"{models[best]['score']['value']:.3f} ({best.removeprefix(f'{name} on ')})"
+            lines.append(
+                f"| {title} | {name} | {models[name]['score']['value']:.3f} | {told} | {spread(d, '+')}{mark} |"
+            )
+    return "\n".join(lines)
+
+
+def save(figure: Any, file: Path) -> None:
+    """A small PNG: few colours are enough for lines."""
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    Image.open(buffer).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def written(page: str, name: str, rows: str) -> str:
@@ -176,47 +218,39 @@ def scores_picture(sets: dict[str, Any], file: Path) -> None:
         axis.tick_params(labelsize=7)
     np.atleast_1d(axes)[0].set_yticks(range(len(order)), order, fontsize=8)
     figure.supxlabel("difference from the best single modality, 95 % interval", fontsize=9)
-    figure.savefig(file, dpi=85)
+    save(figure, file)
     plt.close(figure)
 
 
 def curves_picture(sets: dict[str, Any], file: Path) -> None:
-    """Noise above, absence below; the best methods of each set."""
+    """Noise above, absence below; the same methods on every set, and the best single modality."""
     import matplotlib.pyplot as plt
 
     drawn = {name: one for name, one in sets.items() if any("noise" in c for c in one["curves"].values())}
     figure, axes = plt.subplots(
-        2, len(drawn), figsize=(2.6 * len(drawn), 5), layout="constrained", squeeze=False
+        2, len(drawn), figsize=(2.1 * len(drawn) + 1.6, 4.6), layout="constrained", squeeze=False
     )
     for column, (title, one) in enumerate(drawn.items()):
-        known = [
-            m["name"] for m in one["comparison"]["models"] if "noise" in one["curves"].get(m["name"], {})
-        ]
         single = one["comparison"]["references"]["best single modality"]
-        best = [n for n in known if not n.startswith("only ")]
-        names = list(
-            dict.fromkeys([n for n in (single, "concatenation", "late-product") if n in known] + best)
-        )[:6]
         for row, what in enumerate(("noise", "absence")):
             axis = axes[row, column]
-            for name in names:
-                parts = list(one["curves"][name][what].values())
-                style = {"color": "0.5", "linestyle": "--"} if name == single else {}
-                axis.plot(
-                    parts[0]["levels"],
-                    np.mean([p["scores"] for p in parts], axis=0),
-                    marker="o",
-                    markersize=3,
-                    label=name,
-                    **style,
-                )
+            for place, name in enumerate((single, *FOLLOWED)):
+                parts = list(one["curves"].get(name, {}).get(what, {}).values())
+                if parts:
+                    style = {"color": "0.4", "linestyle": "--", "label": "best single modality"}
+                    style = style if name == single else {"color": f"C{place - 1}", "label": name}
+                    scores = np.mean([part["scores"] for part in parts], axis=0)
+                    axis.plot(parts[0]["levels"], scores, marker="o", markersize=3, linewidth=1.2, **style)
             axis.grid(color="0.92")
             axis.tick_params(labelsize=7)
-            axis.legend(frameon=False, fontsize=6)
         axes[0, column].set_title(title, fontsize=9)
-    axes[0, 0].set_ylabel("accuracy; one modality noisy (sd)", fontsize=8)
-    axes[1, 0].set_ylabel("accuracy; one modality absent (share of rows)", fontsize=8)
-    figure.savefig(file, dpi=80)
+        axes[0, column].set_xlabel("noise on one (sd)", fontsize=8)
+        axes[1, column].set_xlabel("rows that lack one", fontsize=8)
+    axes[0, 0].set_ylabel("accuracy", fontsize=8)
+    axes[1, 0].set_ylabel("accuracy", fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside right center")
+    save(figure, file)
     plt.close(figure)
 
 
@@ -255,5 +289,5 @@ def missing_picture(sets: dict[str, Any], file: Path) -> None:
         axis.tick_params(labelsize=7)
     axes[0, -1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes[0, 0].set_ylabel("accuracy", fontsize=8)
-    figure.savefig(file, dpi=80)
+    save(figure, file)
     plt.close(figure)

@@ -10,7 +10,7 @@ from polymodal.commands.comparing_models import PLAIN, SINGLE, OnCode, Restricte
 from polymodal.core.errors import ConfigError, ModalityError
 from polymodal.core.modalities import Modalities
 from polymodal.datasets import drop_modalities
-from polymodal.fusion import EarlyFusion, LateFusion
+from polymodal.fusion import EarlyFusion, LateFusion, MultipleKernelFusion
 
 
 @pytest.fixture
@@ -68,6 +68,11 @@ def test_a_model_of_one_modality_says_the_prior_where_it_lacks_it(made):
     quantity = Restricted(LateFusion(), only=("a",)).fit(some, y.astype(float))
     np.testing.assert_allclose(quantity.predict(some)[:10], y.mean())
     assert not hasattr(Restricted(LateFusion(task="regression")), "predict_proba")
+    kernel = Restricted(MultipleKernelFusion(), only=("a",)).fit(some, y)
+    assert not hasattr(kernel, "predict_proba")
+    margins = kernel.decision_function(some)
+    np.testing.assert_array_equal(margins[:10], 0.0)
+    np.testing.assert_array_equal(margins[10:] > 0, kernel.predict(some)[10:] == 1)
     labels = Restricted(LateFusion(), only=("a",)).fit(some, np.c_[y, y])
     np.testing.assert_array_equal(labels.predict(some)[:10], 1)
 

@@ -99,6 +99,17 @@ class Restricted(BaseEstimator):
             shares[np.ix_(whole, known)] = said
         return shares
 
+    @available_if(lambda self: hasattr(self.model, "decision_function"))  # type: ignore[untyped-decorator, unused-ignore]
+    def decision_function(self, data: Modalities) -> Float[np.ndarray, "n ..."]:
+        """The model's margins; 0, undecided, where it can give none."""
+        whole = self._usable(data)
+        if not whole.any():
+            return np.zeros(len(data))
+        known = np.asarray(self.model_.decision_function(data.select(*self._names(data))[whole]), dtype=float)
+        margins = np.zeros((len(data), *known.shape[1:]))
+        margins[whole] = known
+        return margins
+
     def _names(self, data: Modalities) -> Sequence[str]:
         return data.names if self.only is None else self.only
 

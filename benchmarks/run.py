@@ -35,6 +35,7 @@ PARTS = (
     "vit",
     "mkl",
     "vae",
+    "private_vae",
     "broja",
     "ksg",
     "import_time",

@@ -53,7 +53,7 @@ def planted() -> Callable[[str], Planted]:
 
 def _planted(kind: str) -> Planted:
     rng = np.random.default_rng(0)
-    n = 12 if kind == "tiny" else 150
+    n = {"tiny": 12, "three": 320}.get(kind, 150)
     a, b, c = rng.normal(size=(3, n, 2))
     y = rng.integers(2, size=n)
     if kind == "xor":
@@ -69,8 +69,8 @@ def _planted(kind: str) -> Planted:
     elif kind == "leak":
         b[:, 1] = 3 - 2 * y
     elif kind == "three":
-        a[:, 0] += 2 * y
-        b[:, 0] += 2 * y
+        a[:, 0] += 1.5 * y
+        b[:, 0] += 1.5 * y
     data = {"a": a, "b": b} | ({"c": c} if kind == "three" else {})
     target = a[:, 0] + b[:, 1] + 0.3 * c[:, 0] if kind == "sum" else np.where(y > 0, "yes", "no")
     dataset = Dataset(Modalities(data), {"y": target}, name=kind)

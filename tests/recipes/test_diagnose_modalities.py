@@ -66,7 +66,9 @@ def test_a_set_goes_through_and_is_written(
         {"a": rng.normal(size=(80, 2)) + 3 * (y == "yes")[:, None], "b": rng.normal(size=(80, 2))}
     )
     task = recipe.Task(Dataset(data, {"y": y}, name="made"), "y")
-    monkeypatch.setattr(recipe, "EFFORT", Effort(steps=5, permutations=19, resamples=10, folds=2))
+    quick = Effort(steps=5, permutations=19, resamples=10, folds=2)
+    monkeypatch.setattr(recipe, "EFFORT", quick)
+    monkeypatch.setattr(recipe, "Effort", lambda: quick)
     monkeypatch.setattr(recipe, "REPORTS", ("made",))
     monkeypatch.setattr(recipe, "LOADERS", {"made": lambda folder: task, "absent": absent})
     monkeypatch.setattr("sys.argv", ["recipe", "DATA", "--sets", "made,absent", "--out", str(tmp_path)])

@@ -37,7 +37,7 @@ def draw_scores(scores: Scores) -> bytes:
         capsize=2,
     )
     axes.set_yticks(range(len(rows)), [_plain(row.name) for row in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.axvline(scores.chance, color=CHANCE, linestyle=":", linewidth=1.4)
     for place, row in enumerate(rows):
         axes.annotate(
@@ -77,7 +77,7 @@ def draw_parts(pairs: Sequence[Pair]) -> bytes:
             left += max(part.value, 0.0)
         labels.append(f"{_plain(pair.names[0])} + {_plain(pair.names[1])}, {parts.method.lower()}")
     axes.set_yticks(range(len(lines)), labels, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(lines) - 0.4, -0.6)
     one = shown[0].names if len(shown) == 1 else ("the first", "the second")
     names = ("redundant", f"unique to {_plain(one[0])}", f"unique to {_plain(one[1])}", "synergy")
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in PARTS.values()]

@@ -128,12 +128,12 @@ def _fuse(
     idle = [g for g in scores.beyond if not g.found]
     reasons += [_beyond(g) for g in scores.beyond]
     sentence = f"Use {listed(_together(answers, chosen.model))}, fused by {_how(chosen.model)}."
-    if idle:
-        names = [g.over.split(" without ")[1] for g in idle]
-        sentence += f" {listed(names)} adds nothing sure beyond the others" + (
-            " and may be left out."
-            if len(names) == 1
-            else ": each one by itself may be left out; after that, look again."
+    names = [g.over.split(" without ")[1] for g in idle]
+    if len(names) == 1:
+        sentence += f" {names[0]} adds nothing sure beyond the others and may be left out."
+    elif names:
+        sentence += (
+            f" {listed(names)} add nothing sure, each beyond all the others: any one of them may be left out."
         )
     return Recommendation(
         "fuse", _together(answers, chosen.model), chosen.model, sentence, tuple(reasons), warnings, needed

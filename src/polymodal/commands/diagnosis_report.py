@@ -66,7 +66,7 @@ def _understood(page: Report, found: Diagnosis) -> None:
     page.table(("modality", "kind", "shape", "missing rows", "different values", ""), rows)
     if facts.classes:
         counts = sorted(facts.classes.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{name} {count:,}" for name, count in counts)
+        shown = ", ".join(f"{name}: {count:,}" for name, count in counts)
         page.paragraph(f"The target {facts.target} is a class: {shown}.")
     else:
         page.paragraph(f"The target {facts.target} is a quantity.")
@@ -82,15 +82,16 @@ def _scored(page: Report, found: Diagnosis) -> None:
     rows = [
         (
             s.name, " + ".join(s.modalities) if len(s.modalities) < 4 else f"all {len(s.modalities)}", show(s.score),
-            signed(s.above_chance), "-" if s.accuracy is None else show(s.accuracy), f"{s.seconds:.1f}",
+            signed(s.above_chance), *([] if s.accuracy is None else [show(s.accuracy)]), f"{s.seconds:.1f}",
         )
         for s in (*scores.alone, *scores.fusions)
     ]  # fmt: skip
-    page.table(("model", "given", scores.metric, "over chance", "accuracy", "cpu-seconds"), rows)
+    beside = ("accuracy",) if scores.metric == "AUC" else ()
+    page.table(("model", "given", scores.metric, "over chance", *beside, "cpu-seconds"), rows)
     if scores.gains:
         page.paragraph(
             f"Gains over the best single modality ({scores.best.name}), on the same rows. A gain counts as found where the wider interval, "
-            "which allows for looking at several gains, lies above 0."
+            "which allows for folds that share training rows, lies above 0."
         )
         page.table(
             ("fusion", "gain [95 %]", "interval of a finding", "found"),

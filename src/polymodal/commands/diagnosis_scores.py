@@ -105,7 +105,8 @@ def score_models(answers: Answers, random_state: int = 0) -> Scores:
     alone.sort(key=lambda s: -s.score.value)
     together = [name for name in ORDER if name in answers.values]
     fusions = [_scored(answers, name, len(together), random_state) for name in together]
-    gains = [gain(answers, name, alone[0].name, len(together), random_state) for name in together]
+    # not divided by the number of fusions: the best single modality is chosen by these numbers, which works against all of them
+    gains = [gain(answers, name, alone[0].name, 1, random_state) for name in together]
     multiplying = gain(answers, MULTIPLIES, ADDS, 1, random_state) if fusions else None
     beyond = []
     if len(names) > 2:

@@ -159,7 +159,7 @@ def understand(
     groups = _groups(data, part.metadata, group, notes)
     kept = _sampled(groups, max_rows, random_state)
     if len(kept) < len(y):
-        notes.append(f"{len(kept):,} of {len(y):,} usable rows are looked at, drawn at random (--max-rows).")
+        notes.append(f"{len(kept):,} of {len(y):,} usable rows are looked at, drawn at random (--limit).")
     data, y = data[kept], y[kept]
     groups = np.unique(groups[kept], return_inverse=True)[1].reshape(-1)
     question = Question(data, y, found, groups, _folds(y, groups, found, n_folds, random_state))

@@ -67,7 +67,10 @@ class Restricted(BaseEstimator):
                 f"needs rows that have all of {list(self._names(data))}, got {int(whole.sum())} of {len(data)}."
             )
         self.task_ = resolve_task(y, self.task)
-        self.model_ = clone(self.model).fit(data.select(*self._names(data))[whole], y[whole])
+        seen = data.select(*self._names(data))[whole]
+        self.model_ = clone(self.model).fit(seen, y[whole])
+        if hasattr(self.model_, "decision_function"):
+            self.margin_ = np.asarray(self.model_.decision_function(seen), dtype=float).mean(axis=0)
         if self.task_ == "classification":
             self.classes_, counts = np.unique(y, return_counts=True)
             self.prior_: np.ndarray = counts / counts.sum()
@@ -101,13 +104,11 @@ class Restricted(BaseEstimator):
 
     @available_if(lambda self: hasattr(self.model, "decision_function"))  # type: ignore[untyped-decorator, unused-ignore]
     def decision_function(self, data: Modalities) -> Float[np.ndarray, "n ..."]:
-        """The model's margins; 0, undecided, where it can give none."""
+        """The model's margins; where it can give none their mean over the training rows, which says nothing for either side."""
         whole = self._usable(data)
-        if not whole.any():
-            return np.zeros(len(data))
-        known = np.asarray(self.model_.decision_function(data.select(*self._names(data))[whole]), dtype=float)
-        margins = np.zeros((len(data), *known.shape[1:]))
-        margins[whole] = known
+        margins = np.tile(self.margin_, (len(data), *(1,) * self.margin_.ndim))
+        if whole.any():
+            margins[whole] = self.model_.decision_function(data.select(*self._names(data))[whole])
         return margins
 
     def _names(self, data: Modalities) -> Sequence[str]:

@@ -382,3 +382,13 @@ def test_sequences_by_hidden_markov_models(rng: np.random.Generator) -> None:
     chains = HiddenMarkovFusion(2, random_state=0)
     for model in (LateFusion(model=chains), EarlyFusion(chains, mode="channels")):
         assert model.fit(data[:24], y[:24]).score(data[24:], y[24:]) == 1.0
+
+
+def test_a_modality_that_always_names_the_common_class_gets_no_weight(rng: np.random.Generator) -> None:
+    y = np.where(rng.random(400) < 0.8, "common", "rare")
+    told = (y == "rare") + 0.4 * rng.normal(size=400)
+    data = {"text": told[:, None], "table": rng.normal(size=(400, 3))}
+    model = LateFusion(weights="validation", random_state=0).fit(data, y)
+    assert model.weights_["table"][0] < 0.05 * model.weights_["text"][0]
+    alone = LateFusion().fit({"text": data["text"]}, y).predict_proba({"text": data["text"]})
+    np.testing.assert_allclose(model.predict_proba(data), alone, atol=0.02)

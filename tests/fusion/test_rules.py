@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from polymodal.fusion import gaussian_product, mean_rule, product_rule, vote_rule, vote_weight
+from polymodal.fusion import brier_weight, gaussian_product, mean_rule, product_rule, vote_rule, vote_weight
 from polymodal.fusion.rules import confidence_weight
 
 ALL = np.ones((1, 2), dtype=bool)
@@ -54,6 +54,9 @@ def test_votes_and_their_weights() -> None:
     assert vote_weight(0.9, 2) == pytest.approx(np.log(9))
     assert vote_weight(1 / 3, 3) == pytest.approx(0, abs=1e-12)
     assert vote_weight(0.1, 2) == 0
+    assert vote_weight(0.8, 2, 0.8) == 0  # always naming the commonest class is no evidence
+    assert vote_weight(0.9, 2, 0.8) == pytest.approx(np.log(9) - np.log(4))
+    assert vote_weight(0.7, 3, 1 / 3) == pytest.approx(vote_weight(0.7, 3))
 
 
 @pytest.mark.parametrize("rule", ["mean", "product", "vote"])
@@ -87,3 +90,17 @@ def test_confidence_is_one_over_entropy() -> None:
     said = np.array([[0.5, 0.5], [0.9, 0.1], [1.0, 0.0]])
     entropy = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1)) / np.log(2)
     np.testing.assert_allclose(confidence_weight(said), [1.0, 1 / entropy, 1000.0])
+
+
+def test_probabilities_weigh_by_what_they_say_beyond_the_shares() -> None:
+    truth = np.array([0, 0, 0, 1])
+    shares = np.tile([0.75, 0.25], (4, 1))
+    assert brier_weight(shares, truth) == pytest.approx(0)
+    assert brier_weight(np.tile([1.0, 0.0], (4, 1)), truth) == 0  # always the commonest class
+    assert brier_weight(np.eye(2)[truth], truth) == 1000
+    balanced = np.repeat([0, 1], 10)
+    sure = np.eye(2)[np.where(np.arange(20) % 10 == 0, 1 - balanced, balanced)]
+    assert brier_weight(sure, balanced) == pytest.approx(1 / (4 * 0.1) - 1)
+    half = 0.5 * np.eye(2)[truth] + 0.5 * shares
+    assert brier_weight(half, truth) == pytest.approx(3)  # half the error, a quarter of its square
+    assert brier_weight(np.full((3, 2), 0.5), np.zeros(3, dtype=int)) == 0  # one class only

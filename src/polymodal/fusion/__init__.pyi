@@ -53,6 +53,7 @@ from polymodal.fusion.random_field import log_partition as log_partition
 from polymodal.fusion.recurrent import RecurrentFusion as RecurrentFusion
 from polymodal.fusion.recurrent import RecurrentLayer as RecurrentLayer
 from polymodal.fusion.recurrent import common_clock as common_clock
+from polymodal.fusion.rules import brier_weight as brier_weight
 from polymodal.fusion.rules import confidence_weight as confidence_weight
 from polymodal.fusion.rules import gaussian_product as gaussian_product
 from polymodal.fusion.rules import mean_rule as mean_rule

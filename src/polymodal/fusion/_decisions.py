@@ -37,6 +37,7 @@ from polymodal.fusion._stacking import stack_classes, stack_quantities
 from polymodal.fusion._vectors import as_vectors, fit_vectorizer
 from polymodal.fusion.noise import learn_channels, signal_to_noise
 from polymodal.fusion.rules import (
+    brier_weight,
     confidence_weight,
     gaussian_product,
     mean_rule,
@@ -141,8 +142,12 @@ class DecisionFusion(Predictor, Fusion):
         if self.task_ == "regression":
             error = ((said[:, :, 0] - truth) ** 2).mean(axis=0)
             return np.asarray(1 / (np.maximum(error, 1e-12) * self._target.scale**2))
-        right = (said.argmax(axis=2) == truth).mean(axis=0)
-        return np.array([vote_weight(a, held.shape[2]) for a in right])
+        codes, k = truth.astype(int), held.shape[2]
+        if self.rule != "vote":
+            return np.array([brier_weight(said[:, o], codes[:, o]) for o in range(codes.shape[1])])
+        right = (said.argmax(axis=2) == codes).mean(axis=0)
+        commonest = [np.bincount(column, minlength=k).max() / len(column) for column in codes.T]
+        return np.array([vote_weight(a, k, most) for a, most in zip(right, commonest, strict=True)])
 
     # --- settings ---------------------------------------------------------------------------------------------------
 

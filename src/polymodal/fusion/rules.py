@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polymodal.core.typing import Bool, Float
+from polymodal.core.typing import Bool, Float, Int
 
 
 def mean_rule(
@@ -88,10 +88,47 @@ def vote_rule(
     return shares
 
 
-def vote_weight(accuracy: float, n_classes: int) -> float:
-    r"""$\max\{0, \log \frac{(K-1)\, a}{1-a}\}$: the best weight of an independent voter of accuracy a; 0 at chance."""
+def vote_weight(accuracy: float, n_classes: int, commonest: float | None = None) -> float:
+    r"""$\max\{0, \ell(a) - \ell(a_0)\}$, $\ell(a) = \log \frac{(K-1)\, a}{1-a}$: log-odds of being right, beyond naming one class always.
+
+    Args:
+        accuracy: a, on rows that the voter has not seen.
+        n_classes: K.
+        commonest: $a_0$, the share of the commonest class among these rows; None: 1 / K, classes that are equally frequent.
+
+    Relations:
+        * equally frequent classes: the best weight of an independent voter of accuracy a
+        * a voter that always names the commonest class: 0
+    """
+    chance = 1 / n_classes if commonest is None else commonest
+    return max(0.0, _log_odds(accuracy, n_classes) - max(0.0, _log_odds(chance, n_classes)))
+
+
+def _log_odds(accuracy: float, n_classes: int) -> float:
     a = min(max(accuracy, 1e-6), 1 - 1e-3)  # a perfect record on few rows is not certainty
-    return max(0.0, float(np.log((n_classes - 1) * a / (1 - a))))
+    return float(np.log((n_classes - 1) * a / (1 - a)))
+
+
+def brier_weight(answers: Float[np.ndarray, "n k"], truth: Int[np.ndarray, " n"]) -> float:
+    r"""$\max\{0, B_0 / B - 1\}$: how much more precise answers are than the shares of the classes, by their Brier scores.
+
+    $B = \tfrac1n \sum_i |p_i - e_{y_i}|^2$ of the answers, $B_0$ of the shares of the classes among these rows. It is what a precision
+    beyond that of the prior, $1 / v - 1 / v_0$, is for quantities. At most 1000.
+
+    Args:
+        answers: Probabilities, on rows that the model has not seen.
+        truth: Positions of the true classes.
+
+    Relations:
+        * a model that always says the shares, or always the commonest class: 0
+        * sure and right in a share a of the rows, two equally frequent classes: 1 / (4 (1 - a)) - 1
+
+    References: Brier 1950, Verification of forecasts expressed in terms of probability.
+    """
+    right = np.eye(answers.shape[1])[truth]
+    prior = ((right - right.mean(axis=0)) ** 2).sum(axis=1).mean()
+    error = ((right - answers) ** 2).sum(axis=1).mean()
+    return float(min(1000.0, max(0.0, prior / max(error, 1e-12) - 1))) if prior > 0 else 0.0
 
 
 def confidence_weight(answers: Float[np.ndarray, "*rows k"]) -> Float[np.ndarray, "*rows"]:

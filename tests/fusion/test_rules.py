@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from polymodal.fusion import brier_weight, gaussian_product, mean_rule, product_rule, vote_rule, vote_weight
+from polymodal.fusion import (
+    gaussian_product,
+    mean_rule,
+    precision_weight,
+    product_rule,
+    vote_rule,
+    vote_weight,
+)
 from polymodal.fusion.rules import confidence_weight
 
 ALL = np.ones((1, 2), dtype=bool)
@@ -94,13 +101,22 @@ def test_confidence_is_one_over_entropy() -> None:
 
 def test_probabilities_weigh_by_what_they_say_beyond_the_shares() -> None:
     truth = np.array([0, 0, 0, 1])
-    shares = np.tile([0.75, 0.25], (4, 1))
-    assert brier_weight(shares, truth) == pytest.approx(0)
-    assert brier_weight(np.tile([1.0, 0.0], (4, 1)), truth) == 0  # always the commonest class
-    assert brier_weight(np.eye(2)[truth], truth) == 1000
+    for same in ([0.75, 0.25], [1.0, 0.0]):  # the shares, the commonest class
+        assert precision_weight(np.tile(same, (4, 1)), truth) == 0
+    assert precision_weight(np.eye(2)[truth], truth) == 1000
+    assert precision_weight(np.eye(2)[1 - truth], truth) == 0
     balanced = np.repeat([0, 1], 10)
-    sure = np.eye(2)[np.where(np.arange(20) % 10 == 0, 1 - balanced, balanced)]
-    assert brier_weight(sure, balanced) == pytest.approx(1 / (4 * 0.1) - 1)
-    half = 0.5 * np.eye(2)[truth] + 0.5 * shares
-    assert brier_weight(half, truth) == pytest.approx(3)  # half the error, a quarter of its square
-    assert brier_weight(np.full((3, 2), 0.5), np.zeros(3, dtype=int)) == 0  # one class only
+    sure = np.eye(2)[np.where(np.arange(20) % 10 == 0, 1 - balanced, balanced)]  # right in 9 of 10
+    assert precision_weight(sure, balanced) == pytest.approx(0.8**2 / (1 - 0.8**2))
+    timid = 0.5 + 0.01 * (sure - 0.5)
+    assert precision_weight(timid, balanced) == pytest.approx(precision_weight(sure, balanced))
+    assert precision_weight(np.full((3, 2), 0.5), np.zeros(3, dtype=int)) == 0  # one class only
+
+
+def test_precision_weights_of_normal_readings_are_their_precisions_beyond_the_prior(rng) -> None:
+    x = rng.normal(size=200_000)
+    guess = (x + rng.normal(size=200_000) > 0).astype(int)
+    slope = np.corrcoef(x, guess)[0, 1] ** 2
+    p = 0.5 + 0.2 * x / 4
+    found = precision_weight(np.stack([1 - p, p], axis=1), guess)
+    assert found == pytest.approx(slope / (1 - slope), rel=1e-6)

@@ -69,7 +69,7 @@ __getattr__, __dir__, __all__ = attach(
         "gaussian_product": "rules",
         "vote_rule": "rules",
         "vote_weight": "rules",
-        "brier_weight": "rules",
+        "precision_weight": "rules",
         "confidence_weight": "rules",
         "difference_noise": "noise",
         "picture_noise": "noise",

@@ -53,10 +53,10 @@ from polymodal.fusion.random_field import log_partition as log_partition
 from polymodal.fusion.recurrent import RecurrentFusion as RecurrentFusion
 from polymodal.fusion.recurrent import RecurrentLayer as RecurrentLayer
 from polymodal.fusion.recurrent import common_clock as common_clock
-from polymodal.fusion.rules import brier_weight as brier_weight
 from polymodal.fusion.rules import confidence_weight as confidence_weight
 from polymodal.fusion.rules import gaussian_product as gaussian_product
 from polymodal.fusion.rules import mean_rule as mean_rule
+from polymodal.fusion.rules import precision_weight as precision_weight
 from polymodal.fusion.rules import product_rule as product_rule
 from polymodal.fusion.rules import vote_rule as vote_rule
 from polymodal.fusion.rules import vote_weight as vote_weight

@@ -37,10 +37,10 @@ from polymodal.fusion._stacking import stack_classes, stack_quantities
 from polymodal.fusion._vectors import as_vectors, fit_vectorizer
 from polymodal.fusion.noise import learn_channels, signal_to_noise
 from polymodal.fusion.rules import (
-    brier_weight,
     confidence_weight,
     gaussian_product,
     mean_rule,
+    precision_weight,
     product_rule,
     vote_rule,
     vote_weight,
@@ -144,7 +144,7 @@ class DecisionFusion(Predictor, Fusion):
             return np.asarray(1 / (np.maximum(error, 1e-12) * self._target.scale**2))
         codes, k = truth.astype(int), held.shape[2]
         if self.rule != "vote":
-            return np.array([brier_weight(said[:, o], codes[:, o]) for o in range(codes.shape[1])])
+            return np.array([precision_weight(said[:, o], codes[:, o]) for o in range(codes.shape[1])])
         right = (said.argmax(axis=2) == codes).mean(axis=0)
         commonest = [np.bincount(column, minlength=k).max() / len(column) for column in codes.T]
         return np.array([vote_weight(a, k, most) for a, most in zip(right, commonest, strict=True)])

@@ -25,7 +25,7 @@ class LateFusion(DecisionFusion):
         model: A scikit-learn classifier or regressor, or an estimator of this package, which gets the modality as it is; or
             name -> one. Logistic or ridge regression on standardised columns where none is given.
         weights: `"equal"`; name -> weight >= 0; or found:
-            `"validation"`, by cross-validated error: `brier_weight` (classes; of votes `vote_weight`), or 1 / error variance (quantities);
+            `"validation"`, by cross-validated error: `precision_weight` (of votes `vote_weight`), or 1 / error variance (quantities);
             `"noise"`, by the signal-to-noise ratio of each row's signal, so that a recording that gets noisy counts less;
             `"confidence"`, by how sure the model is of each row: 1 / entropy (classes), or 1 / variance that it predicts
             (quantities; `BayesianRidge` where no model is given).

@@ -109,26 +109,26 @@ def _log_odds(accuracy: float, n_classes: int) -> float:
     return float(np.log((n_classes - 1) * a / (1 - a)))
 
 
-def brier_weight(answers: Float[np.ndarray, "n k"], truth: Int[np.ndarray, " n"]) -> float:
-    r"""$\max\{0, B_0 / B - 1\}$: how much more precise answers are than the shares of the classes, by their Brier scores.
+def precision_weight(answers: Float[np.ndarray, "n k"], truth: Int[np.ndarray, " n"]) -> float:
+    r"""$R^2 / (1 - R^2)$, R the correlation of the answers with the truth (0 where it is negative): what a model knows beyond the shares.
 
-    $B = \tfrac1n \sum_i |p_i - e_{y_i}|^2$ of the answers, $B_0$ of the shares of the classes among these rows. It is what a precision
-    beyond that of the prior, $1 / v - 1 / v_0$, is for quantities. At most 1000.
+    Both are centred, all classes counted together: truth as 1 for the true class and 0 for the others. A model that is too sure (or not
+    sure enough) gets the same weight as when it is set right. At most 1000.
 
     Args:
         answers: Probabilities, on rows that the model has not seen.
         truth: Positions of the true classes.
 
     Relations:
-        * a model that always says the shares, or always the commonest class: 0
-        * sure and right in a share a of the rows, two equally frequent classes: 1 / (4 (1 - a)) - 1
-
-    References: Brier 1950, Verification of forecasts expressed in terms of probability.
+        * a model that says the same on every row, the shares or the commonest class: 0
+        * answers that are the best linear guess of the truth, with error variance v where the shares have v_0: v_0 (1 / v - 1 / v_0), the
+          precision beyond the prior
     """
     right = np.eye(answers.shape[1])[truth]
-    prior = ((right - right.mean(axis=0)) ** 2).sum(axis=1).mean()
-    error = ((right - answers) ** 2).sum(axis=1).mean()
-    return float(min(1000.0, max(0.0, prior / max(error, 1e-12) - 1))) if prior > 0 else 0.0
+    wanted, said = right - right.mean(axis=0), answers - answers.mean(axis=0)
+    scale = float(np.sqrt((wanted**2).sum() * (said**2).sum()))
+    r = max(0.0, float((wanted * said).sum()) / scale) if scale > 1e-12 else 0.0
+    return min(1000.0, r**2 / max(1 - r**2, 1e-12))
 
 
 def confidence_weight(answers: Float[np.ndarray, "*rows k"]) -> Float[np.ndarray, "*rows"]:

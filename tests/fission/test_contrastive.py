@@ -65,7 +65,7 @@ def test_score_is_the_share_of_log_n(rng: np.random.Generator) -> None:
 
 def test_parts_by_themselves_and_weights_of_zero(rng: np.random.Generator) -> None:
     data = Modalities({"b": rng.normal(size=(30, 2)), "a": rng.normal(size=(30, 3))})
-    model = PredictiveFission._examples()[0].set_params(predict=0, difference=0).fit(data)
+    model = PredictiveFission._examples()[0].set_params(forward=0, difference=0).fit(data)
     assert not list(model.module_.forward_to.parameters())
     assert not list(model.module_.overlap.parameters())
     alone, both = model.transform(data.select("a")), model.transform(data)

@@ -92,8 +92,8 @@ class PredictiveFission(ContrastiveFission):
         encoders: Name -> `MLPEncoder`; modalities left out take the default one. Both parts have their own.
         training: How to train.
         penalty: The overlap: "decorrelation", "difference", "club" or "adversarial".
-        predict: lambda_f >= 0.
-        invert: lambda_i >= 0.
+        forward: lambda_f >= 0.
+        inverse: lambda_i >= 0.
         difference: lambda_d >= 0.
         random_state: Fixes weights, order of rows and held-out rows.
 
@@ -131,8 +131,8 @@ class PredictiveFission(ContrastiveFission):
         encoders: Mapping[str, Encoder] | None = None,
         training: Training = DEFAULT_TRAINING,
         penalty: Penalty = "decorrelation",
-        predict: float = 1.0,
-        invert: float = 1.0,
+        forward: float = 1.0,
+        inverse: float = 1.0,
         difference: float = 10.0,
         random_state: RandomState = None,
     ) -> None:
@@ -141,8 +141,8 @@ class PredictiveFission(ContrastiveFission):
         self.encoders = encoders
         self.training = training
         self.penalty = penalty
-        self.predict = predict
-        self.invert = invert
+        self.forward = forward
+        self.inverse = inverse
         self.difference = difference
         self.random_state = random_state
 
@@ -157,13 +157,13 @@ class PredictiveFission(ContrastiveFission):
         overlap = Overlap(
             shared.names if self.difference else (), self.n_shared, self.n_private, self.penalty
         )
-        forward_to = Decoders(recipes if self.predict else {}, self.settings_, self.n_shared)
+        forward_to = Decoders(recipes if self.forward else {}, self.settings_, self.n_shared)
         decoders = Decoders(recipes, self.settings_, self.n_shared + self.n_private)
         return PredictiveModule(shared, private, overlap, forward_to, decoders)
 
     def _make_loss(self, data: Modalities) -> Loss:
         codes_of = row_codes(data)
-        predict, invert, difference = self.predict, self.invert, self.difference
+        forward, inverse, difference = self.forward, self.inverse, self.difference
 
         def loss(module: nn.Module, batch: Batch) -> Tensor:
             assert isinstance(module, PredictiveModule)
@@ -171,10 +171,10 @@ class PredictiveFission(ContrastiveFission):
             codes = codes_of(batch.rows)
             total = pairwise_info_nce(parts.shared, parts.present, temperature=TEMPERATURE, codes=codes)
             total = total + module.restored(parts, batch)
-            if predict:
-                total = total + predict * module.predicted(parts, batch)
-            if invert:
-                total = total + invert * inverse_prediction(parts)
+            if forward:
+                total = total + forward * module.predicted(parts, batch)
+            if inverse:
+                total = total + inverse * inverse_prediction(parts)
             if difference:
                 found = module.overlap(parts)
                 total = total + difference * found.penalty + found.fit
@@ -186,5 +186,5 @@ class PredictiveFission(ContrastiveFission):
         super()._check_parameters()
         check_penalty(self.penalty, method=type(self).__name__)
         check_weights(
-            type(self).__name__, predict=self.predict, invert=self.invert, difference=self.difference
+            type(self).__name__, forward=self.forward, inverse=self.inverse, difference=self.difference
         )

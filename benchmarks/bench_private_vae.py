@@ -16,18 +16,24 @@ modalities tell the shared part (where one tells it, ours counts the prior as an
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from bench_vae import BATCH, ROWS, WIDTH, _Finder, _no_noise, _repeat, _slope
 from measuring import Answer, Row, command_line, contend, difference, interpreter, present, row
+from networks import (
+    BATCH,
+    ROWS,
+    SIZES,
+    WIDTH,
+    no_noise,
+    seconds_of_a_step,
+    seconds_of_an_epoch,
+    train_multivae,
+    use_multivae,
+)
 
-SIZES = {"a": 784, "b": 400}
 SHARED, PRIVATE, CLASSES = 20, 10, 4
 OURS = {"DMVAE": "PrivateVAE", "plain": "FactorisedFission"}
 PEERS = {"DMVAE": "multivae DMVAE", "plain": "plain torch"}
@@ -137,7 +143,7 @@ def _ours(who: str, work: str) -> Answer:
         ).fit(data[:rows], y[:rows])
 
     if work == "an epoch":
-        return _slope(lambda epochs: fit(ROWS, epochs))
+        return seconds_of_an_epoch(lambda epochs: fit(ROWS, epochs))
     module = fit(BATCH, 1).module_.train()
     with torch.no_grad():
         for name in SIZES:  # both read the numbers as they are
@@ -157,8 +163,8 @@ def _ours(who: str, work: str) -> Answer:
             loss = private_vae_loss(module, batch, beta=1.0, cross=2.0, total_correlation=0.0)
             return loss, loss.detach()
 
-        figures = _repeat(_stepper(list(module.parameters()), objective))
-        with _no_noise(), torch.no_grad():
+        figures = seconds_of_a_step(_stepper(list(module.parameters()), objective))
+        with no_noise(), torch.no_grad():
             found = module.posterior(batch.columns)
             bounds, _ = row_bounds(module, batch.columns, found, [tuple(SIZES)], 1.0)
             return figures | {"loss": -float(bounds.mean())}
@@ -168,7 +174,7 @@ def _ours(who: str, work: str) -> Answer:
         loss = factorised_loss(module, batch, "classification", reconstruction=1.0, matching=1.0)
         return loss, loss.detach()
 
-    return _repeat(_stepper(list(module.parameters()), supervised))
+    return seconds_of_a_step(_stepper(list(module.parameters()), supervised))
 
 
 # --- multivae ---------------------------------------------------------------------------------------------------------
@@ -177,12 +183,11 @@ def _ours(who: str, work: str) -> Answer:
 def _dmvae(work: str) -> Answer:
     import torch
 
-    sys.meta_path.insert(0, _Finder())
+    use_multivae()
     from multivae.data.datasets.base import MultimodalBaseDataset
     from multivae.models import DMVAE, DMVAEConfig
     from multivae.models.base import BaseDecoder, ModelOutput
     from multivae.models.nn.base_architectures import BaseMultilatentEncoder
-    from multivae.trainers import BaseTrainer, BaseTrainerConfig
 
     class Encoder(BaseMultilatentEncoder):  # type: ignore[misc]
         def __init__(self, size: int) -> None:
@@ -219,20 +224,8 @@ def _dmvae(work: str) -> Answer:
         encoders = {name: Encoder(size) for name, size in SIZES.items()}
         return DMVAE(config, encoders, {name: Decoder(size) for name, size in SIZES.items()})
 
-    def train(epochs: int) -> None:
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            config = BaseTrainerConfig(
-                output_dir=folder,
-                per_device_train_batch_size=BATCH,
-                num_epochs=epochs,
-                learning_rate=1e-3,
-                optimizer_cls="AdamW",
-                no_cuda=True,
-            )
-            BaseTrainer(model(), train_dataset=MultimodalBaseDataset(data), training_config=config).train()
-
     if work == "an epoch":
-        return _slope(train)
+        return seconds_of_an_epoch(lambda epochs: train_multivae(model(), data, epochs))
     network = model().train()
     _fill(
         *(network.encoders[name].layers for name in SIZES), *(network.decoders[name].layers for name in SIZES)
@@ -243,7 +236,7 @@ def _dmvae(work: str) -> Answer:
         found = network(batch, epoch=1)
         return found.loss, found.metrics["joint"].detach()
 
-    return _repeat(_stepper(list(network.parameters()), objective))
+    return seconds_of_a_step(_stepper(list(network.parameters()), objective))
 
 
 # --- the same network, plainly ----------------------------------------------------------------------------------------
@@ -299,7 +292,7 @@ def _plain(work: str) -> Answer:
                 optimizer.step()
 
     if work == "an epoch":
-        return _slope(train)
+        return seconds_of_an_epoch(train)
     networks = make()
     _fill(*networks)
     part = {name: v[:BATCH] for name, v in x.items()}
@@ -308,7 +301,7 @@ def _plain(work: str) -> Answer:
         loss = loss_of(networks, part, target[:BATCH])
         return loss, loss.detach()
 
-    return _repeat(_stepper([p for network in networks for p in network.parameters()], objective))
+    return seconds_of_a_step(_stepper([p for network in networks for p in network.parameters()], objective))
 
 
 def contender(who: str, work: str) -> Answer:

@@ -12,35 +12,32 @@ of the draws at 0, relative to their size.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.abc
-import importlib.machinery
-import io
-import sys
-import tempfile
-import time
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from measuring import (
     Answer,
     Row,
-    best_of,
     command_line,
     contend,
     difference,
     interpreter,
-    memory_mark,
     present,
     row,
 )
+from networks import (
+    BATCH,
+    ROWS,
+    SIZES,
+    WIDTH,
+    seconds_of_a_step,
+    seconds_of_an_epoch,
+    train_multivae,
+    use_multivae,
+)
 
-SIZES = {"a": 784, "b": 400}
-ROWS, BATCH, K, WIDTH = 8192, 128, 20, 256
-EPOCHS = (1, 4)  # a short and a long run: what starting costs is not counted
+K = 20
 WORKS = [("an epoch",), ("loss and gradient",)]
 
 
@@ -121,7 +118,7 @@ def _ours(work: str) -> Answer:
         ).fit(data[:rows])
 
     if work == "an epoch":
-        return _slope(lambda epochs: fit(ROWS, epochs))
+        return seconds_of_an_epoch(lambda epochs: fit(ROWS, epochs))
     module, weights = fit(BATCH, 1).module_.train(), _weights()
     for name in SIZES:
         _put(module.towers[name].layers.layers, weights, f"encoder.{name}")
@@ -142,34 +139,10 @@ def _ours(work: str) -> Answer:
         loss.backward()
         return float(loss.detach())
 
-    return _repeat(step)
+    return seconds_of_a_step(step)
 
 
 # --- multivae ---------------------------------------------------------------------------------------------------------
-
-
-class _Stand(types.ModuleType):
-    """Stands in for torchvision, which multivae imports for data sets that are not used here."""
-
-    __path__: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        del path, target
-        wanted = name.split(".", maxsplit=1)[0] == "torchvision"
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
-
-    def create_module(self, spec: Any) -> Any:
-        return _Stand(spec.name)
-
-    def exec_module(self, module: Any) -> None:
-        del module
 
 
 def _peer_model() -> Any:
@@ -217,27 +190,13 @@ def _peer_model() -> Any:
 def _multivae(work: str) -> Answer:
     import torch
 
-    sys.meta_path.insert(0, _Finder())
+    use_multivae()
     from multivae.data.datasets.base import MultimodalBaseDataset
-    from multivae.trainers import BaseTrainer, BaseTrainerConfig
 
     data = {name: torch.from_numpy(values).float() for name, values in _data().items()}
 
-    def train(epochs: int) -> None:
-        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            config = BaseTrainerConfig(
-                output_dir=folder,
-                per_device_train_batch_size=BATCH,
-                num_epochs=epochs,
-                learning_rate=1e-3,
-                optimizer_cls="AdamW",
-                no_cuda=True,
-            )
-            rows = MultimodalBaseDataset(data)
-            BaseTrainer(_peer_model(), train_dataset=rows, training_config=config).train()
-
     if work == "an epoch":
-        return _slope(train)
+        return seconds_of_an_epoch(lambda epochs: train_multivae(_peer_model(), data, epochs))
     network, weights = _peer_model().train(), _weights()
     for name in SIZES:
         _put(network.encoders[name].layers, weights, f"encoder.{name}")
@@ -252,49 +211,7 @@ def _multivae(work: str) -> Answer:
         loss.backward()
         return float(loss.detach())
 
-    return _repeat(step)
-
-
-# --- measuring --------------------------------------------------------------------------------------------------------
-
-
-def _slope(train: Callable[[int], Any]) -> Answer:
-    """Seconds of one epoch: the best of three differences of a long and a short run."""
-    short, long = EPOCHS
-    train(short)  # what loading libraries costs is not counted
-    risen, found = memory_mark(), []
-    for _ in range(3):
-        seconds = []
-        for epochs in (short, long):
-            start = time.process_time()
-            train(epochs)
-            seconds.append(time.process_time() - start)
-        found.append((seconds[1] - seconds[0]) / (long - short))
-    return {"seconds": min(found), "mib": risen()}
-
-
-def _repeat(step: Callable[[], float]) -> Answer:
-    """Best seconds of twenty steps, and the loss without noise."""
-    step()
-    figures = best_of(step, repeats=20).figures()
-    with _no_noise():
-        return figures | {"loss": step()}
-
-
-@contextlib.contextmanager
-def _no_noise() -> Iterator[None]:
-    """Both draw their means."""
-    import torch
-    from torch.distributions import normal
-
-    def zeros(shape: Any, dtype: Any, device: Any) -> Any:
-        return torch.zeros(shape, dtype=dtype, device=device)
-
-    with (
-        mock.patch.object(torch, "randn_like", torch.zeros_like),
-        mock.patch.object(normal, "_standard_normal", zeros),
-    ):
-        yield
+    return seconds_of_a_step(step)
 
 
 def contender(who: str, work: str) -> Answer:
